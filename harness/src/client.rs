@@ -1,0 +1,7 @@
+//! The clients tests act through: modules and leaf devices at the hub, and the service side of the cloud.
+
+pub mod http;
+pub mod iot_hub;
+pub mod mqtt;
+pub mod property_bag;
+pub mod sas;

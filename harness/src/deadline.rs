@@ -1,0 +1,69 @@
+//! Every wait has a name and a limit. Waits end early, when what was waited for is seen.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+/// How long the harness waits for one kind of thing before it gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    /// The name reports use.
+    pub name: &'static str,
+    /// The limit.
+    pub limit: Duration,
+}
+
+/// A simulator or a reference module says that it is ready.
+pub const START: Deadline = Deadline::new("START", 20);
+/// A hub answers on its metrics port and accepts a module. The product takes 2 s, or 62 s when its first scope
+/// request fails.
+pub const READY: Deadline = Deadline::new("READY", 75);
+/// One look at something that is looked at again and again.
+pub const GLANCE: Deadline = Deadline {
+    name: "GLANCE",
+    limit: Duration::from_millis(20),
+};
+/// A process ends after it was asked to.
+pub const STOP: Deadline = Deadline::new("STOP", 10);
+/// A client gets its CONNACK, or an answer to a request over HTTP.
+pub const CONNECT: Deadline = Deadline::new("CONNECT", 20);
+/// A PUBLISH gets its PUBACK, a SUBSCRIBE its SUBACK.
+pub const ACKNOWLEDGEMENT: Deadline = Deadline::new("ACKNOWLEDGEMENT", 10);
+/// A message reaches the sinks its routes name.
+pub const ROUTING: Deadline = Deadline::new("ROUTING", 10);
+/// A changed configuration is seen to be in force.
+pub const CONFIGURATION: Deadline = Deadline::new("CONFIGURATION", 15);
+/// A reported property of the hub reaches the cloud. The product sends them every 5 s.
+pub const REPORTED: Deadline = Deadline::new("REPORTED", 15);
+/// A queue is tried again after its endpoint came back: up to 60 s of back-off.
+pub const RETRY: Deadline = Deadline::new("RETRY", 65);
+
+impl Deadline {
+    const fn new(name: &'static str, seconds: u64) -> Self {
+        Self {
+            name,
+            limit: Duration::from_secs(seconds),
+        }
+    }
+
+    /// Waits for `what`, at most until the limit.
+    ///
+    /// # Errors
+    /// [`Expired`] when the limit passed first.
+    pub async fn wait<T>(self, what: impl fmt::Display, future: impl Future<Output = T>) -> Result<T, Expired> {
+        tokio::time::timeout(self.limit, future).await.map_err(|_| Expired {
+            deadline: self,
+            what: what.to_string(),
+        })
+    }
+}
+
+/// Something did not happen in time.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("waited {} s ({}) for {what}", .deadline.limit.as_secs(), .deadline.name)]
+pub struct Expired {
+    /// The limit that passed.
+    pub deadline: Deadline,
+    /// What was waited for.
+    pub what: String,
+}

@@ -1,0 +1,520 @@
+//! One subject in its world: a simulated IoT Hub, a workload API, an edgeHub, and the identities that may connect.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use serde_json::{Value, json};
+
+use crate::client::http::{HttpClient, Origin};
+use crate::client::iot_hub::IotHub;
+use crate::client::mqtt::{ConnectError, Login, MqttClient};
+use crate::client::sas;
+use crate::deadline::{self, Deadline};
+use crate::engine::address::AddressPair;
+use crate::engine::process::{Process, ProcessError, Program};
+use crate::observe::history::Identity;
+use crate::stage::{CANARY, MARKER};
+use crate::subject::{Launch, Subject};
+
+/// What an environment has, whatever its subject.
+#[derive(Debug, Clone)]
+pub struct Blueprint {
+    /// Id of the edge device.
+    pub edge_device: String,
+    /// Modules that may connect, `$edgeHub` and `$edgeAgent` aside.
+    pub modules: Vec<String>,
+    /// Devices downstream of the edge device.
+    pub leaf_devices: Vec<String>,
+    /// Inputs that stand in every configuration, as (module, input).
+    pub inputs: Vec<(String, String)>,
+    /// The first desired properties of `$edgeHub`; without them the standing configuration.
+    pub desired: Option<Value>,
+    /// Hub settings the tests on this blueprint need, under the product's names.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Blueprint {
+    /// A blueprint with the harness's own modules beside those named.
+    pub fn new(edge_device: &str, modules: &[&str], leaf_devices: &[&str], inputs: &[(&str, &str)]) -> Self {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let mut all = owned(modules);
+        all.extend([MARKER.to_owned(), CANARY.to_owned()]);
+        let mut standing: Vec<(String, String)> = inputs.iter().map(|(module, input)| ((*module).to_owned(), (*input).to_owned())).collect();
+        standing.push((CANARY.to_owned(), "c".to_owned()));
+        Self {
+            edge_device: edge_device.to_owned(),
+            modules: all,
+            leaf_devices: owned(leaf_devices),
+            inputs: standing,
+            desired: None,
+            settings: Vec::new(),
+        }
+    }
+}
+
+/// A world and, once started, the hub in it.
+pub struct Environment {
+    launch: Launch,
+    blueprint: Blueprint,
+    folder: PathBuf,
+    addresses: AddressPair,
+    registry: registry::Registry,
+    iot_hub: IotHub,
+    tls: Arc<rustls::ClientConfig>,
+    https: SocketAddr,
+    mqtt: SocketAddr,
+    simulators: Vec<Process>,
+    hub: Option<Process>,
+    hub_starts: usize,
+}
+
+impl Environment {
+    /// Starts the simulators. The hub is not started yet.
+    ///
+    /// # Errors
+    /// [`StartError`] says what did not start, and where its log is.
+    pub async fn world(launch: &Launch, blueprint: &Blueprint, name: &str) -> Result<Self, StartError> {
+        if let Subject::Attach(file) = &launch.subject {
+            return Err(StartError::Attach(file.clone()));
+        }
+        let folder = launch.run_folder.join(name);
+        let io = |source| StartError::Folder {
+            path: folder.clone(),
+            source,
+        };
+        std::fs::create_dir_all(folder.join("sockets")).map_err(io)?;
+        std::fs::create_dir_all(folder.join("storage")).map_err(io)?;
+        let addresses = match (launch.world_address, launch.hub_address) {
+            (Some(world), Some(hub)) => AddressPair::chosen(world, hub),
+            (world, hub) => {
+                let leased = AddressPair::lease().map_err(StartError::Addresses)?;
+                leased.overridden(world, hub)
+            }
+        };
+        let authority = pki::Authority::create().map_err(StartError::Pki)?;
+        authority.save(&folder).map_err(StartError::Pki)?;
+        let registry = identities(launch, blueprint, &addresses);
+        let registry_file = folder.join("registry.json");
+        registry.save(&registry_file).map_err(StartError::Registry)?;
+        let mut simulators = Vec::new();
+        let serve = |name: &'static str, arguments: Vec<OsString>| {
+            let mut all: Vec<OsString> = vec!["serve".into(), name.into(), "--registry".into(), registry_file.clone().into(), "--pki".into(), folder.clone().into()];
+            all.extend(arguments);
+            Process::start(
+                &launch.edgecert,
+                Program {
+                    name: name.to_owned(),
+                    file: launch.edgecert.clone(),
+                    arguments: all,
+                    environment: Vec::new(),
+                    log: folder.join(format!("{name}.log")),
+                },
+            )
+        };
+        let workload_api = serve("workload-api", vec!["--sockets".into(), folder.join("sockets").into()]);
+        // The product dials port 443; only a subject that can be told otherwise gets another one, which needs no rights.
+        let https_port: u16 = if launch.subject == Subject::Embedded { 8443 } else { 443 };
+        let iot_hub = serve(
+            "iot-hub",
+            vec!["--listen".into(), addresses.world.to_string().into(), "--https-port".into(), https_port.to_string().into()],
+        );
+        let (mut workload_api, mut iot_hub) = (workload_api.await?, iot_hub.await?);
+        workload_api.line(deadline::START, |line| line.starts_with("ready ").then_some(())).await?;
+        iot_hub.line(deadline::START, |line| line.starts_with("ready ").then_some(())).await?;
+        simulators.push(workload_api);
+        simulators.push(iot_hub);
+        let https = SocketAddr::new(addresses.world, https_port);
+        let tls = trust(authority.certificate_pem())?;
+        let iot_hub = IotHub::new(
+            Origin {
+                address: https,
+                host: launch.iot_hub_host.clone(),
+                tls: Some(tls.clone()),
+            },
+            &registry.service_policy.name,
+            &registry.service_policy.key,
+        )
+        .map_err(StartError::Key)?;
+        Ok(Self {
+            launch: launch.clone(),
+            blueprint: blueprint.clone(),
+            folder,
+            mqtt: SocketAddr::new(addresses.world, 8883),
+            addresses,
+            registry,
+            iot_hub,
+            tls,
+            https,
+            simulators,
+            hub: None,
+            hub_starts: 0,
+        })
+    }
+
+    /// Starts the hub and waits for nothing.
+    ///
+    /// # Errors
+    /// [`StartError::Process`] when the program cannot be started.
+    pub async fn start_hub(&mut self) -> Result<(), StartError> {
+        self.hub_starts += 1;
+        let log = self.folder.join(format!("edge-hub-{}.log", self.hub_starts));
+        let (file, arguments) = self.hub_command()?;
+        let program = Program {
+            name: "edge-hub".to_owned(),
+            file,
+            arguments,
+            environment: self.hub_environment(),
+            log,
+        };
+        self.hub = Some(Process::start(&self.launch.edgecert, program).await?);
+        Ok(())
+    }
+
+    /// Waits until the hub serves: its metrics answer and a module is let in.
+    ///
+    /// # Errors
+    /// [`StartError`] when it ends, or is not ready in time, with its last words.
+    pub async fn ready(&mut self) -> Result<(), StartError> {
+        let probe = Identity::Module(MARKER.to_owned());
+        let metrics = HttpClient::new(Origin {
+            address: SocketAddr::new(self.addresses.hub, 9600),
+            host: self.addresses.hub.to_string(),
+            tls: None,
+        });
+        let ready = async {
+            let mut pause = Duration::from_millis(5);
+            loop {
+                let answer = metrics.request(hyper::Method::GET, "/metrics", None, &[], None).await;
+                if answer.is_ok_and(|answer| answer.status.is_success()) && self.connect(&probe).await.is_ok() {
+                    return;
+                }
+                // A process has no way to say "ready" that every subject shares, so it is asked again and again.
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(100));
+            }
+        };
+        let ended = self.hub.as_ref().map(Process::output_ended);
+        let waited = tokio::select! {
+            waited = deadline::READY.wait("the hub to serve metrics and to let a module in", ready) => Some(waited),
+            () = async { match ended { Some(ended) => ended.await, None => std::future::pending().await } } => None,
+        };
+        let Some(waited) = waited else {
+            let hub = self.hub.as_mut().expect("only a started hub ends");
+            let status = hub.end(deadline::STOP).await.ok().flatten();
+            return Err(hub.ended(status).into());
+        };
+        waited.map_err(|source| StartError::HubNotReady {
+            source,
+            log: self.hub.as_ref().map(|hub| hub.log().to_owned()).unwrap_or_default(),
+            tail: self.hub.as_ref().map(Process::tail).unwrap_or_default(),
+        })
+    }
+
+    /// Kills the hub: SIGKILL.
+    pub async fn kill_hub(&mut self) {
+        if let Some(mut hub) = self.hub.take() {
+            hub.kill().await;
+        }
+    }
+
+    /// Stops the hub: SIGTERM, and SIGKILL when that does not help.
+    pub async fn stop_hub(&mut self) {
+        if let Some(mut hub) = self.hub.take() {
+            hub.stop().await;
+        }
+    }
+
+    /// Waits for the hub to end by itself, and gives its exit code.
+    ///
+    /// # Errors
+    /// [`deadline::Expired`] when it still runs.
+    pub async fn hub_ends(&mut self, deadline: Deadline) -> Result<Option<i32>, deadline::Expired> {
+        match &mut self.hub {
+            Some(hub) => Ok(hub.end(deadline).await?.and_then(|status| status.code())),
+            None => Ok(None),
+        }
+    }
+
+    /// Ends the hub and the simulators.
+    pub async fn stop(mut self) {
+        // Nothing is asked of these processes any more, so they are not given time to say goodbye.
+        self.kill_hub().await;
+        for simulator in &mut self.simulators {
+            simulator.kill().await;
+        }
+    }
+
+    /// Connects an identity to the hub, with a clean session.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when it is not accepted.
+    pub async fn connect(&self, identity: &Identity) -> Result<MqttClient, ConnectError> {
+        MqttClient::connect(self.login(identity)).await
+    }
+
+    /// What an identity presents in CONNECT.
+    pub fn login(&self, identity: &Identity) -> Login {
+        let host = &self.launch.iot_hub_host;
+        let (client_id, audience, key) = match identity {
+            Identity::Module(module) => {
+                let device = &self.blueprint.edge_device;
+                let key = self.registry.module_key(module);
+                (format!("{device}/{module}"), format!("{host}/devices/{device}/modules/{module}"), key)
+            }
+            Identity::LeafDevice(leaf) => (leaf.clone(), format!("{host}/devices/{leaf}"), self.registry.device_key(leaf)),
+        };
+        let password = key
+            .and_then(|key| sas::token(&audience, key, None, Duration::from_secs(3600)).ok())
+            .unwrap_or_default();
+        Login {
+            host: self.addresses.hub.to_string(),
+            user_name: format!("{host}/{client_id}/?api-version=2021-04-12&DeviceClientType=edgecert"),
+            client_id,
+            password,
+            clean_session: true,
+            will: None,
+            tls: self.tls.clone(),
+        }
+    }
+
+    /// The hub's metrics, as text.
+    ///
+    /// # Errors
+    /// [`crate::client::http::HttpError`] when they cannot be read.
+    pub async fn metrics(&self) -> Result<String, crate::client::http::HttpError> {
+        let client = HttpClient::new(Origin {
+            address: SocketAddr::new(self.addresses.hub, 9600),
+            host: self.addresses.hub.to_string(),
+            tls: None,
+        });
+        let answer = client.request(hyper::Method::GET, "/metrics", None, &[], None).await?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
+    /// Whether the hub accepts connections on its MQTT port.
+    pub async fn listens(&self) -> bool {
+        tokio::net::TcpStream::connect((self.addresses.hub, 8883)).await.is_ok()
+    }
+
+    /// The service side of the cloud.
+    pub fn iot_hub(&self) -> &IotHub {
+        &self.iot_hub
+    }
+
+    /// What the environment has.
+    pub fn blueprint(&self) -> &Blueprint {
+        &self.blueprint
+    }
+
+    /// Address at which the hub is reached.
+    pub fn hub_address(&self) -> IpAddr {
+        self.addresses.hub
+    }
+
+    /// Address at which the simulators listen.
+    pub fn world_address(&self) -> IpAddr {
+        self.addresses.world
+    }
+
+    /// The folder with sockets, storage and logs.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Logs of everything that runs, by name.
+    pub fn logs(&self) -> Vec<(String, PathBuf)> {
+        let name = |process: &Process| process.log().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        self.simulators.iter().chain(&self.hub).map(|process| (name(process), process.log().to_owned())).collect()
+    }
+
+    /// The standing configuration's routes: an anchor for each input, and one towards the cloud for each sender.
+    pub fn anchors(&self) -> BTreeMap<String, Value> {
+        let mut routes = BTreeMap::new();
+        for (number, (module, input)) in self.blueprint.inputs.iter().enumerate() {
+            routes.insert(
+                format!("anchor-{number}"),
+                json!(format!("FROM /messages/modules/{MARKER}/outputs/a{number} INTO BrokeredEndpoint(\"/modules/{module}/inputs/{input}\")")),
+            );
+        }
+        for module in &self.blueprint.modules {
+            routes.insert(format!("anchor-up-{module}"), json!(format!("FROM /messages/modules/{module}/outputs/upstream-marker INTO $upstream")));
+        }
+        if !self.blueprint.leaf_devices.is_empty() {
+            routes.insert("anchor-up-leaf".into(), json!("FROM /messages WHERE own = 'leaf' INTO $upstream"));
+        }
+        routes
+    }
+
+    /// The marker output whose anchor leads to an input.
+    pub fn anchor_output(&self, module: &str, input: &str) -> Option<String> {
+        self.blueprint
+            .inputs
+            .iter()
+            .position(|(owner, name)| owner == module && name == input)
+            .map(|number| format!("a{number}"))
+    }
+
+    /// The standing desired document of `$edgeHub`, with these routes.
+    pub fn desired(&self, routes: &BTreeMap<String, Value>) -> Value {
+        standing_desired(routes)
+    }
+
+    fn hub_command(&self) -> Result<(PathBuf, Vec<OsString>), StartError> {
+        match &self.launch.subject {
+            Subject::Embedded => {
+                let host = &self.launch.iot_hub_host;
+                let mut arguments: Vec<OsString> = vec![
+                    "serve".into(),
+                    "edge-hub".into(),
+                    "--listen".into(),
+                    self.addresses.hub.to_string().into(),
+                    "--connect-to".into(),
+                    format!("{host}:443={}", self.https).into(),
+                    "--connect-to".into(),
+                    format!("{host}:8883={}", self.mqtt).into(),
+                ];
+                if let Some(fault) = &self.launch.plant {
+                    arguments.extend(["--plant".into(), fault.into()]);
+                }
+                Ok((self.launch.edgecert.clone(), arguments))
+            }
+            Subject::Command(argv) => {
+                let program = on_path(&argv[0]).ok_or_else(|| StartError::NoProgram(argv[0].clone()))?;
+                Ok((program, argv[1..].iter().map(OsString::from).collect()))
+            }
+            Subject::Attach(file) => Err(StartError::Attach(file.clone())),
+        }
+    }
+
+    /// The product's environment contract, and the settings asked for; nothing else.
+    fn hub_environment(&self) -> Vec<(String, String)> {
+        let generation = self.registry.modules["$edgeHub"].generation_id.clone();
+        let socket = self.folder.join("sockets").join("$edgeHub.sock");
+        let mut environment = vec![
+            ("IOTEDGE_WORKLOADURI".to_owned(), format!("unix://{}", socket.display())),
+            ("IOTEDGE_APIVERSION".to_owned(), "2022-08-03".to_owned()),
+            ("IOTEDGE_AUTHSCHEME".to_owned(), "sasToken".to_owned()),
+            ("IOTEDGE_IOTHUBHOSTNAME".to_owned(), self.launch.iot_hub_host.clone()),
+            ("IOTEDGE_DEVICEID".to_owned(), self.blueprint.edge_device.clone()),
+            ("IOTEDGE_MODULEID".to_owned(), "$edgeHub".to_owned()),
+            ("IOTEDGE_MODULEGENERATIONID".to_owned(), generation),
+            ("EdgeDeviceHostName".to_owned(), self.addresses.hub.to_string()),
+            // The simulated cloud speaks MQTT to hubs.
+            ("UpstreamProtocol".to_owned(), "Mqtt".to_owned()),
+        ];
+        if self.launch.subject == Subject::Embedded {
+            environment.push(("StorageFolder".to_owned(), self.folder.join("storage").display().to_string()));
+        }
+        environment.extend(self.blueprint.settings.iter().cloned());
+        let run = self.folder.display().to_string();
+        environment.extend(self.launch.hub_settings.iter().map(|(name, value)| (name.clone(), value.replace("{run}", &run))));
+        environment
+    }
+}
+
+/// The standing desired document of `$edgeHub`.
+fn standing_desired(routes: &BTreeMap<String, Value>) -> Value {
+    json!({
+        "schemaVersion": "1.1",
+        "routes": routes,
+        "storeAndForwardConfiguration": { "timeToLiveSecs": 7200 },
+    })
+}
+
+fn identities(launch: &Launch, blueprint: &Blueprint, addresses: &AddressPair) -> registry::Registry {
+    let mut builder = registry::Registry::builder(&launch.iot_hub_host, &blueprint.edge_device, &addresses.hub.to_string());
+    for module in &blueprint.modules {
+        builder = builder.module(module);
+    }
+    for leaf in &blueprint.leaf_devices {
+        builder = builder.leaf_device(leaf);
+    }
+    let desired = blueprint.desired.clone().unwrap_or_else(|| standing_desired(&BTreeMap::new()));
+    builder.desired("$edgeHub", desired).build()
+}
+
+/// Trust in one root, as PEM.
+fn trust(pem: &str) -> Result<Arc<rustls::ClientConfig>, StartError> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
+        added.ok_or(StartError::Trust)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// The file of a program, looked up as a shell does.
+fn on_path(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return std::fs::canonicalize(program).ok();
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// An environment that did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No addresses.
+    #[error("no addresses for the environment: {0}")]
+    Addresses(std::io::Error),
+    /// The run's folder cannot be written.
+    #[error("cannot write {}: {source}; set TMPDIR to a folder with space", .path.display())]
+    Folder {
+        /// Where.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// No certificates.
+    #[error("cannot make the run's certificates: {0}")]
+    Pki(pki::Error),
+    /// The root just made cannot be used.
+    #[error("the run's own root certificate cannot be read back")]
+    Trust,
+    /// The identities cannot be written.
+    #[error(transparent)]
+    Registry(registry::Error),
+    /// The policy key just made cannot be used.
+    #[error("the service policy: {0}")]
+    Key(sas::NotBase64),
+    /// A simulator did not start.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The hub did not become ready.
+    #[error("the hub is not ready: {source}; its log is {}{tail}", .log.display())]
+    HubNotReady {
+        /// The wait.
+        source: deadline::Expired,
+        /// The hub's log.
+        log: PathBuf,
+        /// Its last lines.
+        tail: String,
+    },
+    /// The subject's program does not exist.
+    #[error("--hub command: no program `{0}` on PATH; name it with its path")]
+    NoProgram(String),
+    /// An attached hub was asked to be started.
+    #[error("{}: an attached hub is not started by edgecert, and this test needs to", .0.display())]
+    Attach(PathBuf),
+}
+
+impl StartError {
+    /// Whether the harness failed, and not the hub.
+    pub fn is_harness_failure(&self) -> bool {
+        // A hub that never becomes ready is reported like a harness that is broken: there is nothing to judge.
+        true
+    }
+}

@@ -1,0 +1,5 @@
+//! What a case saw, and what every case must see.
+
+pub mod history;
+pub mod metrics;
+pub mod monitors;

@@ -1,0 +1,147 @@
+//! Requirements are data: what must hold, where that is written, and how we know.
+//!
+//! A catalogue is read from TOML (`suites/requirements/*.toml`); nothing here knows a single requirement.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// How binding a requirement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Clients depend on it, or it is documented: a subject that breaks it is not conforming.
+    Must,
+    /// The product's behaviour by its source; a replacement ought to match.
+    Should,
+    /// Worth knowing; recorded, and no reason to fail a hub that does better.
+    May,
+}
+
+impl Level {
+    /// The word as catalogues and reports spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Must => "must",
+            Level::Should => "should",
+            Level::May => "may",
+        }
+    }
+}
+
+/// How a claim came to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provenance {
+    /// Stated in public documentation.
+    Documented,
+    /// Read in the product's published source.
+    Source,
+    /// Seen on the product while it ran.
+    Observed,
+}
+
+impl Provenance {
+    /// The word as catalogues and reports spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Provenance::Documented => "documented",
+            Provenance::Source => "source",
+            Provenance::Observed => "observed",
+        }
+    }
+}
+
+/// One claim about an edgeHub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requirement {
+    /// Stable name, for instance `ROUTE-SRC-08`.
+    pub id: String,
+    /// How binding it is.
+    pub level: Level,
+    /// The claim, in one sentence.
+    pub claim: String,
+    /// Document and section, or source file, that the claim rests on.
+    pub source: String,
+    /// How the claim came to be known.
+    pub provenance: Provenance,
+    /// Whether a reader of the public documentation would be surprised.
+    #[serde(default)]
+    pub quirk: bool,
+    /// Abilities a subject must have before the claim can be tested, for instance `restart`.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// Why no test covers it. Present exactly when there is none.
+    #[serde(default)]
+    pub disposition: Option<String>,
+}
+
+/// All requirements, by id.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    requirements: BTreeMap<String, Requirement>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    requirement: Vec<Requirement>,
+}
+
+impl Catalogue {
+    /// Reads a catalogue from the texts of its files, given as `(file name, text)`.
+    ///
+    /// # Errors
+    /// [`CatalogueError`] names the file, and the id where one is given twice.
+    pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, CatalogueError> {
+        let mut requirements = BTreeMap::new();
+        for (name, text) in files {
+            let file: File = toml::from_str(text).map_err(|source| CatalogueError::Syntax {
+                file: name.to_owned(),
+                source: Box::new(source),
+            })?;
+            for requirement in file.requirement {
+                let id = requirement.id.clone();
+                if requirements.insert(id.clone(), requirement).is_some() {
+                    return Err(CatalogueError::Twice {
+                        file: name.to_owned(),
+                        id,
+                    });
+                }
+            }
+        }
+        Ok(Self { requirements })
+    }
+
+    /// The requirement of this id.
+    pub fn get(&self, id: &str) -> Option<&Requirement> {
+        self.requirements.get(id)
+    }
+
+    /// All requirements, ordered by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Requirement> {
+        self.requirements.values()
+    }
+}
+
+/// A catalogue file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// Not TOML, or not of the catalogue's shape.
+    #[error("requirements/{file}: {source}")]
+    Syntax {
+        /// The file's name.
+        file: String,
+        /// Place and cause.
+        source: Box<toml::de::Error>,
+    },
+    /// An id stands in the catalogue a second time.
+    #[error("requirements/{file}: {id} is given a second time; ids are unique over all files")]
+    Twice {
+        /// The file with the second entry.
+        file: String,
+        /// The id.
+        id: String,
+    },
+}

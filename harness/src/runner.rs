@@ -1,0 +1,299 @@
+//! Runs tests: a few workers side by side, each with a stage of its own, and tells what happens as events.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{Mutex, mpsc, watch};
+
+use crate::environment::{Blueprint, Environment, StartError};
+use crate::event::{Event, PlannedTest, TestResult};
+use crate::outcome::Outcome;
+use crate::stage::{Stage, StageError};
+use crate::subject::{Ability, Launch};
+
+/// The body of a test. It acts through its worker and judges what it saw.
+pub type Body = Box<dyn for<'a> Fn(&'a mut Worker) -> BoxFuture<'a, Result<Outcome, StageError>> + Send + Sync>;
+
+/// A test: a claim, the requirements it covers, and how to find out.
+pub struct Test {
+    /// `suite::section::claim`.
+    pub name: String,
+    /// The suite.
+    pub suite: &'static str,
+    /// Ids of the requirements it covers, the one it is mainly about first.
+    pub requirements: Vec<String>,
+    /// Abilities the subject must have.
+    pub needs: Vec<Ability>,
+    /// Share of the generated cases this test gets; 0 for tests without generated input.
+    pub weight: u32,
+    /// How to find out.
+    pub body: Body,
+}
+
+/// What a run is told.
+pub struct Plan {
+    /// How subjects are started.
+    pub launch: Launch,
+    /// What each stage has.
+    pub blueprint: Blueprint,
+    /// The tests, each with the number of generated cases it shall judge.
+    pub tests: Vec<(Test, u64)>,
+    /// Where generated input comes from.
+    pub seed: u64,
+    /// How many workers.
+    pub jobs: usize,
+    /// Command line that repeats the whole run.
+    pub repeat: String,
+    /// Command line that repeats one test, up to the test's name.
+    pub repeat_test: String,
+    /// Where evidence of violations goes.
+    pub evidence: Option<PathBuf>,
+}
+
+/// What a test body works with.
+pub struct Worker {
+    shared: Arc<Shared>,
+    stage: Option<Stage>,
+    test: Arc<str>,
+    cases: u64,
+    number: usize,
+    started: usize,
+}
+
+struct Shared {
+    launch: Launch,
+    blueprint: Blueprint,
+    seed: u64,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+impl Worker {
+    /// The stage all tests of this worker share: a running hub, its world, and connected clients.
+    ///
+    /// # Errors
+    /// [`StageError`] when it has to be started and cannot be.
+    pub async fn stage(&mut self) -> Result<&mut Stage, StageError> {
+        if self.stage.is_none() {
+            let environment = self.environment(&self.shared.blueprint.clone()).await?;
+            self.stage = Some(Stage::open(environment).await?);
+        }
+        Ok(self.stage.as_mut().expect("opened above"))
+    }
+
+    /// Gives up the stage, so that the next use starts a fresh one.
+    pub async fn discard_stage(&mut self) {
+        if let Some(stage) = self.stage.take() {
+            stage.close().await;
+        }
+    }
+
+    /// An environment of the test's own, started and ready.
+    ///
+    /// # Errors
+    /// [`StartError`] when something does not start.
+    pub async fn environment(&mut self, blueprint: &Blueprint) -> Result<Environment, StartError> {
+        let mut environment = self.world(blueprint).await?;
+        environment.start_hub().await?;
+        environment.ready().await?;
+        Ok(environment)
+    }
+
+    /// A world without a hub: the test starts that itself.
+    ///
+    /// # Errors
+    /// As [`Worker::environment`].
+    pub async fn world(&mut self, blueprint: &Blueprint) -> Result<Environment, StartError> {
+        // Subjects that cannot run side by side make room first.
+        if !self.shared.launch.subject.can(Ability::SideBySide) {
+            self.discard_stage().await;
+        }
+        self.started += 1;
+        let name = format!("{}-{}", self.number, self.started);
+        Environment::world(&self.shared.launch, blueprint, &name).await
+    }
+
+    /// What each stage has.
+    pub fn blueprint(&self) -> &Blueprint {
+        &self.shared.blueprint
+    }
+
+    /// How many generated cases this test shall judge.
+    pub fn cases(&self) -> u64 {
+        self.cases
+    }
+
+    /// 32 bytes from which this test's generated input comes: the run's seed, and the test's name.
+    pub fn seed(&self) -> [u8; 32] {
+        let digest = ring::digest::digest(
+            &ring::digest::SHA256,
+            format!("{:x}/{}", self.shared.seed, self.test).as_bytes(),
+        );
+        digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+    }
+
+    /// Says how many cases have been judged.
+    pub fn judged(&self, done: u64) {
+        let test = self.test.to_string();
+        let _ = self.shared.events.send(Event::CasesJudged { test, done });
+    }
+
+    /// Says that smaller cases are being tried.
+    pub fn shrinking(&self, tried: u64) {
+        let test = self.test.to_string();
+        let _ = self.shared.events.send(Event::Shrinking { test, tried });
+    }
+}
+
+/// Runs a plan and tells it as events; ends early, with everything cleaned up, when `stop` becomes true.
+///
+/// # Errors
+/// The first failure of the harness itself, which is never a verdict about the subject.
+pub async fn run(plan: Plan, events: mpsc::UnboundedSender<Event>, stop: watch::Receiver<bool>) -> Result<(), StageError> {
+    let began = Instant::now();
+    let planned: Vec<PlannedTest> = plan.tests.iter().map(|(test, cases)| planned(test, *cases)).collect();
+    let _ = events.send(Event::RunStarted {
+        subject: plan.launch.subject.to_string(),
+        seed: plan.seed,
+        repeat: plan.repeat,
+        planted: plan.launch.plant.clone(),
+        at: SystemTime::now(),
+        tests: planned,
+    });
+    let jobs = if plan.launch.subject.can(Ability::SideBySide) { plan.jobs.max(1) } else { 1 };
+    let shared = Arc::new(Shared {
+        launch: plan.launch,
+        blueprint: plan.blueprint,
+        seed: plan.seed,
+        events: events.clone(),
+    });
+    let queue = Arc::new(Mutex::new(plan.tests.into_iter().collect::<VecDeque<_>>()));
+    let telling = Arc::new(Telling {
+        repeat_test: plan.repeat_test,
+        evidence: plan.evidence,
+    });
+    let workers: Vec<_> = (0..jobs)
+        .map(|number| {
+            let worker = Worker {
+                shared: shared.clone(),
+                stage: None,
+                test: "".into(),
+                cases: 0,
+                number,
+                started: 0,
+            };
+            tokio::spawn(work(worker, queue.clone(), telling.clone(), stop.clone()))
+        })
+        .collect();
+    let mut failure = None;
+    for worker in workers {
+        if let Err(error) = worker.await.expect("workers do not panic") {
+            failure.get_or_insert(error);
+        }
+    }
+    if *stop.borrow() {
+        let _ = events.send(Event::Interrupted);
+    }
+    let _ = events.send(Event::RunFinished {
+        duration: began.elapsed(),
+    });
+    failure.map_or(Ok(()), Err)
+}
+
+struct Telling {
+    repeat_test: String,
+    evidence: Option<PathBuf>,
+}
+
+async fn work(
+    mut worker: Worker,
+    queue: Arc<Mutex<VecDeque<(Test, u64)>>>,
+    telling: Arc<Telling>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), StageError> {
+    let result = loop {
+        let next = queue.lock().await.pop_front();
+        let Some((test, cases)) = next else { break Ok(()) };
+        let done = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break Ok(()),
+            done = one(&mut worker, &test, cases, &telling) => done,
+        };
+        if let Err(error) = done {
+            // Nothing more can be learned when the harness itself fails: the others stop after their current test.
+            queue.lock().await.clear();
+            break Err(error);
+        }
+    };
+    worker.discard_stage().await;
+    result
+}
+
+async fn one(worker: &mut Worker, test: &Test, cases: u64, telling: &Telling) -> Result<(), StageError> {
+    worker.test = test.name.as_str().into();
+    worker.cases = cases;
+    let events = worker.shared.events.clone();
+    let _ = events.send(Event::TestStarted { test: test.name.clone() });
+    let began = Instant::now();
+    let missing = test.needs.iter().find(|need| !worker.shared.launch.subject.can(**need));
+    let outcome = match missing {
+        Some(need) => Ok(Outcome::NotApplicable {
+            reason: format!("the subject lacks the ability `{}`", need.as_str()),
+        }),
+        None => (test.body)(worker).await,
+    };
+    // A hub that ended by itself, or an answer that never came, says something about the hub: the harness did its
+    // part. What the harness could not do itself is its own failure.
+    let outcome = match outcome {
+        Err(error) if !error.is_harness_failure() => Outcome::Inconclusive {
+            reason: error.to_string(),
+        },
+        other => other?,
+    };
+    let settled = matches!(outcome, Outcome::Conforms | Outcome::NotApplicable { .. });
+    let evidence = match (&telling.evidence, settled) {
+        (Some(folder), false) => worker.save_evidence(folder, &test.name).await,
+        _ => None,
+    };
+    if !settled {
+        worker.discard_stage().await;
+    }
+    let _ = events.send(Event::TestFinished(TestResult {
+        test: planned(test, cases),
+        outcome,
+        cases,
+        duration: began.elapsed(),
+        repeat: format!("{} --filter '{}'", telling.repeat_test, test.name),
+        evidence,
+    }));
+    Ok(())
+}
+
+impl Worker {
+    /// Copies the hub's log beside the report.
+    async fn save_evidence(&self, folder: &std::path::Path, test: &str) -> Option<PathBuf> {
+        let stage = self.stage.as_ref()?;
+        let folder = folder.join(test.replace("::", "."));
+        tokio::fs::create_dir_all(&folder).await.ok()?;
+        for (name, log) in stage.environment().logs() {
+            // Evidence is a help, not a verdict: what cannot be copied is left out.
+            let _ = tokio::fs::copy(log, folder.join(format!("{name}.log"))).await;
+        }
+        Some(folder)
+    }
+}
+
+fn planned(test: &Test, cases: u64) -> PlannedTest {
+    PlannedTest {
+        name: test.name.clone(),
+        suite: test.suite.to_owned(),
+        transport: "mqtt".to_owned(),
+        requirements: test.requirements.clone(),
+        cases,
+    }
+}
+
+/// How long a run may take at most to clean up after it was told to stop.
+pub const CLEAN_UP: Duration = Duration::from_secs(15);

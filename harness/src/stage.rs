@@ -1,0 +1,555 @@
+//! A stage: a running hub in its world, with clients connected and endpoints standing, on which one case after
+//! another is played.
+//!
+//! Endpoints stand: each input of the blueprint has an *anchor* route that stays in every configuration. The product
+//! closes an endpoint no route uses any more, and takes up to 10 s for each. Anchors also carry *markers*: where
+//! order is promised, a marker that arrives proves that nothing sent before it is still to come.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rumqttc::QoS;
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+
+use crate::client::iot_hub::{ServiceError, Telemetry, TelemetryFeed};
+use crate::client::mqtt::{ConnectError, MqttClient, Received, Unanswered};
+use crate::client::property_bag::{self, Properties};
+use crate::deadline::{self, Deadline, Expired};
+use crate::environment::{Environment, StartError};
+use crate::observe::history::{Delivered, History, Identity, MARK, Place, Sent};
+
+/// Module whose messages are markers.
+pub const MARKER: &str = "marker";
+/// Module that shows which configuration is in force.
+pub const CANARY: &str = "canary";
+/// Marks of the harness's own messages begin with this; they are no part of any case.
+const OWN: &str = "~";
+
+/// How long canaries are tried before the hub's report is read as well.
+const ASK_AFTER: Duration = Duration::from_millis(300);
+/// How long after the report of a version its routes may still be without effect. A change between standing
+/// endpoints is promised within 1 s.
+const EFFECT_AFTER_REPORT: Duration = Duration::from_millis(1_500);
+
+/// A message to send.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outgoing {
+    /// Output name, for modules.
+    pub output: Option<String>,
+    /// Application properties, without the mark.
+    pub properties: Properties,
+    /// System properties, named as route conditions name them.
+    pub system: Properties,
+    /// Body.
+    pub body: Bytes,
+}
+
+/// A hub with clients, ready for the next case.
+pub struct Stage {
+    environment: Environment,
+    clients: BTreeMap<Identity, MqttClient>,
+    arrivals: mpsc::UnboundedReceiver<Delivered>,
+    arrivals_to: mpsc::UnboundedSender<Delivered>,
+    routes: BTreeMap<String, Value>,
+    canaries: u64,
+    marks: u64,
+    /// Version of the desired properties last sent.
+    pub desired_version: u64,
+}
+
+impl Stage {
+    /// Connects every client of the blueprint to a ready hub.
+    ///
+    /// # Errors
+    /// [`StageError`] when a client is refused or the hub does not take the first configuration.
+    pub async fn open(environment: Environment) -> Result<Self, StageError> {
+        let (arrivals_to, arrivals) = mpsc::unbounded_channel();
+        let mut stage = Self {
+            environment,
+            clients: BTreeMap::new(),
+            arrivals,
+            arrivals_to,
+            routes: BTreeMap::new(),
+            canaries: 0,
+            marks: 0,
+            desired_version: 0,
+        };
+        stage.watch_upstream();
+        stage.connect_all().await?;
+        stage.configure(BTreeMap::new()).await?;
+        Ok(stage)
+    }
+
+    /// Ends clients, hub and world.
+    pub async fn close(self) {
+        drop(self.clients);
+        self.environment.stop().await;
+    }
+
+    /// The environment underneath.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// The environment underneath, to kill and restart its hub.
+    pub fn environment_mut(&mut self) -> &mut Environment {
+        &mut self.environment
+    }
+
+    /// The client of an identity.
+    ///
+    /// # Errors
+    /// [`StageError::Absent`] when the blueprint does not have it.
+    pub fn client(&self, identity: &Identity) -> Result<&MqttClient, StageError> {
+        self.clients
+            .get(identity)
+            .ok_or_else(|| StageError::Absent(identity.to_string()))
+    }
+
+    /// Connects, or connects again, all clients of the blueprint.
+    ///
+    /// # Errors
+    /// [`StageError::Connect`] names the client.
+    pub async fn connect_all(&mut self) -> Result<(), StageError> {
+        let blueprint = self.environment.blueprint().clone();
+        for module in &blueprint.modules {
+            self.connect(Identity::Module(module.clone())).await?;
+        }
+        for leaf in &blueprint.leaf_devices {
+            self.connect(Identity::LeafDevice(leaf.clone())).await?;
+        }
+        Ok(())
+    }
+
+    /// Connects one client; a module that has inputs subscribes to them.
+    ///
+    /// # Errors
+    /// [`StageError::Connect`] names the client.
+    pub async fn connect(&mut self, identity: Identity) -> Result<(), StageError> {
+        let mut client = self.environment.connect(&identity).await.map_err(|source| StageError::Connect {
+            who: identity.to_string(),
+            source,
+        })?;
+        let received = client.take_received();
+        if let Identity::Module(module) = &identity {
+            let inputs = self.environment.blueprint().inputs.iter().any(|(owner, _)| owner == module);
+            if inputs {
+                let device = &self.environment.blueprint().edge_device;
+                client.subscribe(&format!("devices/{device}/modules/{module}/inputs/#")).await?;
+                tokio::spawn(forward(received, self.arrivals_to.clone()));
+            }
+        }
+        self.clients.insert(identity, client);
+        Ok(())
+    }
+
+    /// Breaks a client's connection, without DISCONNECT.
+    pub fn drop_client(&mut self, identity: &Identity) {
+        self.clients.remove(identity);
+    }
+
+    fn watch_upstream(&self) {
+        let mut feed: TelemetryFeed = self.environment.iot_hub().telemetry();
+        let to = self.arrivals_to.clone();
+        tokio::spawn(async move {
+            while let Some(telemetry) = feed.next().await {
+                if to.send(telemetry.into()).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Puts routes in force, beside the anchors, and waits until a message through a route of the new configuration
+    /// has arrived. Values are route strings, or objects with priority and time to live.
+    ///
+    /// # Errors
+    /// [`StageError::NotInForce`] when that message does not arrive in time.
+    pub async fn configure(&mut self, routes: BTreeMap<String, Value>) -> Result<(), StageError> {
+        self.canaries += 1;
+        let canary = format!("v{}", self.canaries);
+        let mut wanted = self.environment.anchors();
+        wanted.extend(routes);
+        wanted.insert("canary".into(), json!(format!("FROM /messages/modules/{CANARY}/outputs/{canary} INTO BrokeredEndpoint(\"/modules/{CANARY}/inputs/c\")")));
+        let mut patch = Map::new();
+        for (name, route) in &wanted {
+            if self.routes.get(name) != Some(route) {
+                patch.insert(name.clone(), route.clone());
+            }
+        }
+        for name in self.routes.keys().filter(|name| !wanted.contains_key(*name)) {
+            patch.insert(name.clone(), Value::Null);
+        }
+        let version = self.patch(json!({ "routes": patch })).await?;
+        self.routes = wanted;
+        self.in_force(&canary, version).await
+    }
+
+    /// Proposes a change of single routes (null removes one) and waits for nothing: the hub may well refuse it. The
+    /// next [`Stage::configure`] takes the proposed routes out again.
+    ///
+    /// # Errors
+    /// As [`Stage::patch`].
+    pub async fn propose(&mut self, routes: BTreeMap<String, Value>) -> Result<u64, StageError> {
+        let version = self.patch(json!({ "routes": routes })).await?;
+        self.routes.extend(routes);
+        Ok(version)
+    }
+
+    /// Changes the hub's desired properties and waits for nothing. The caller knows what that does to the routes.
+    ///
+    /// # Errors
+    /// [`StageError::Service`] when the cloud refuses.
+    pub async fn patch(&mut self, desired: Value) -> Result<u64, StageError> {
+        let device = self.environment.blueprint().edge_device.clone();
+        let version = self.environment.iot_hub().patch_desired(&device, Some("$edgeHub"), desired).await?;
+        self.desired_version = version;
+        Ok(version)
+    }
+
+    /// Replaces the whole desired document of the hub; afterwards the stage knows of no routes.
+    ///
+    /// # Errors
+    /// As [`Stage::patch`].
+    pub async fn replace_desired(&mut self, desired: Value) -> Result<u64, StageError> {
+        let device = self.environment.blueprint().edge_device.clone();
+        let version = self.environment.iot_hub().replace_desired(&device, Some("$edgeHub"), desired).await?;
+        self.desired_version = version;
+        Ok(version)
+    }
+
+    /// Puts the stage's standing configuration back, whatever was done to the hub's desired properties.
+    ///
+    /// # Errors
+    /// As [`Stage::configure`].
+    pub async fn restore(&mut self) -> Result<(), StageError> {
+        self.canaries += 1;
+        let canary = format!("v{}", self.canaries);
+        let mut routes = self.environment.anchors();
+        routes.insert("canary".into(), json!(format!("FROM /messages/modules/{CANARY}/outputs/{canary} INTO BrokeredEndpoint(\"/modules/{CANARY}/inputs/c\")")));
+        let version = self.replace_desired(self.environment.desired(&routes)).await?;
+        self.routes = routes;
+        self.in_force(&canary, version).await
+    }
+
+    /// Waits until canary messages on this output arrive. Gives up when the hub has reported the version and canaries
+    /// still do not arrive a while later.
+    async fn in_force(&mut self, output: &str, version: u64) -> Result<(), StageError> {
+        let began = Instant::now();
+        let mut processed: Option<(Instant, Value)> = None;
+        let canary = Identity::Module(CANARY.into());
+        let mut pause = Duration::from_millis(2);
+        loop {
+            let mark = self.own_mark();
+            let topic = self.topic(&canary, Some(output), &vec![(MARK.into(), Some(mark.clone()))], &Vec::new());
+            self.client(&canary)?
+                .publish(&topic, Bytes::new(), QoS::AtLeastOnce)
+                .await
+                .acknowledged()
+                .await?;
+            // A canary that was published before the change took effect never arrives: after a moment, another one
+            // is sent. The moment grows, so a slow hub is not flooded.
+            match tokio::time::timeout(pause, self.until(|delivered| delivered.mark() == Some(&mark))).await {
+                Ok(()) => return Ok(()),
+                Err(_) => pause = (pause * 2).min(Duration::from_millis(200)),
+            }
+            if processed.is_none() && began.elapsed() > ASK_AFTER {
+                let status = self.reported_now().await?;
+                if status["lastDesiredVersion"].as_u64() == Some(version) {
+                    processed = Some((Instant::now(), status["lastDesiredStatus"].clone()));
+                }
+            }
+            let given_up = processed.as_ref().is_some_and(|(at, _)| at.elapsed() > EFFECT_AFTER_REPORT);
+            if given_up || began.elapsed() > deadline::CONFIGURATION.limit {
+                return Err(StageError::NotInForce {
+                    after: began.elapsed(),
+                    status: processed.map(|(_, status)| status).unwrap_or_default(),
+                });
+            }
+        }
+    }
+
+    async fn reported_now(&self) -> Result<Value, StageError> {
+        let device = &self.environment.blueprint().edge_device;
+        let twin = self.environment.iot_hub().twin(device, Some("$edgeHub")).await?;
+        Ok(twin["properties"]["reported"].clone())
+    }
+
+    /// Drops arrivals until one is the one wanted.
+    async fn until(&mut self, wanted: impl Fn(&Delivered) -> bool) {
+        while let Some(delivered) = self.arrivals.recv().await {
+            if wanted(&delivered) {
+                return;
+            }
+        }
+        // The sender side lives in this stage, so the stream cannot end first.
+        std::future::pending::<()>().await;
+    }
+
+    fn own_mark(&mut self) -> String {
+        self.marks += 1;
+        format!("{OWN}{}", self.marks)
+    }
+
+    /// A mark no other message of this stage has.
+    pub fn mark(&mut self) -> String {
+        self.marks += 1;
+        format!("m{}", self.marks)
+    }
+
+    /// The topic a message of this identity goes to.
+    pub fn topic(&self, by: &Identity, output: Option<&str>, properties: &Properties, system: &Properties) -> String {
+        let mut system = system.clone();
+        if let Some(output) = output {
+            system.insert(0, ("outputName".into(), Some(output.to_owned())));
+        }
+        let bag = property_bag::write_message(properties, &system);
+        let device = &self.environment.blueprint().edge_device;
+        match by {
+            Identity::Module(module) => format!("devices/{device}/modules/{module}/messages/events/{bag}"),
+            Identity::LeafDevice(leaf) => format!("devices/{leaf}/messages/events/{bag}"),
+        }
+    }
+
+    /// Sends a message under a mark, waits for its acknowledgement, and notes both. A message the hub does not
+    /// acknowledge is noted too.
+    ///
+    /// # Errors
+    /// [`StageError::Absent`] when there is no such client.
+    pub async fn send(&mut self, history: &mut History, by: &Identity, message: &Outgoing) -> Result<String, StageError> {
+        let mark = self.mark();
+        let mut properties = message.properties.clone();
+        properties.push((MARK.into(), Some(mark.clone())));
+        let topic = self.topic(by, message.output.as_deref(), &properties, &message.system);
+        let at = Instant::now();
+        let pending = self.client(by)?.publish(&topic, message.body.clone(), QoS::AtLeastOnce).await;
+        let acknowledged = pending.acknowledged().await.ok().map(|()| Instant::now());
+        history.sent.push(Sent {
+            by: by.clone(),
+            at,
+            mark: mark.clone(),
+            output: message.output.clone(),
+            properties,
+            system: message.system.clone(),
+            body: message.body.clone(),
+            acknowledged,
+        });
+        Ok(mark)
+    }
+
+    /// Collects what arrives until each place has shown a marker sent after everything in the history: then nothing
+    /// of the history is still under way there.
+    ///
+    /// # Errors
+    /// [`StageError::Unsettled`] when a marker does not arrive within `deadline`; what came is in the history.
+    pub async fn settle(&mut self, history: &mut History, places: &[Place], deadline: Deadline) -> Result<(), StageError> {
+        let mut awaited: Vec<(Place, Option<Identity>, String)> = Vec::new();
+        let marker = Identity::Module(MARKER.into());
+        for place in places {
+            match place {
+                Place::Input { module, input } => {
+                    let output = self.environment.anchor_output(module, input).ok_or_else(|| StageError::Absent(place.to_string()))?;
+                    let mark = self.send_marker(&marker, Some(&output)).await?;
+                    awaited.push((place.clone(), None, mark));
+                }
+                // Order towards the cloud holds per sender, so each sender sends its own marker.
+                Place::Upstream => {
+                    let mut senders: Vec<Identity> = history.sent.iter().map(|sent| sent.by.clone()).collect();
+                    senders.sort();
+                    senders.dedup();
+                    for sender in senders {
+                        let mark = self.send_marker(&sender, Some("upstream-marker")).await?;
+                        awaited.push((Place::Upstream, Some(sender), mark));
+                    }
+                }
+            }
+        }
+        let collected = deadline
+            .wait("markers", async {
+                while !awaited.is_empty() {
+                    let Some(delivered) = self.arrivals.recv().await else { return };
+                    match delivered.mark() {
+                        Some(mark) if mark.starts_with(OWN) => awaited.retain(|(place, _, wanted)| !(wanted == mark && *place == delivered.at)),
+                        _ => history.delivered.push(delivered),
+                    }
+                }
+            })
+            .await;
+        collected.map_err(|expired| StageError::Unsettled {
+            places: awaited
+                .iter()
+                .map(|(place, sender, _)| match sender {
+                    Some(sender) => format!("{place} (from {sender})"),
+                    None => place.to_string(),
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+            expired,
+        })
+    }
+
+    async fn send_marker(&mut self, by: &Identity, output: Option<&str>) -> Result<String, StageError> {
+        let mark = self.own_mark();
+        let properties = vec![
+            (MARK.to_owned(), Some(mark.clone())),
+            ("own".to_owned(), Some("marker".to_owned())),
+        ];
+        let output = output.filter(|_| matches!(by, Identity::Module(_)));
+        let topic = self.topic(by, output, &properties, &Vec::new());
+        self.client(by)?
+            .publish(&topic, Bytes::new(), QoS::AtLeastOnce)
+            .await
+            .acknowledged()
+            .await?;
+        Ok(mark)
+    }
+
+    /// Collects arrivals until `enough` says so.
+    ///
+    /// # Errors
+    /// [`Expired`] when that does not happen in time; what came is in the history.
+    pub async fn collect(
+        &mut self,
+        history: &mut History,
+        deadline: Deadline,
+        what: &str,
+        enough: impl Fn(&History) -> bool,
+    ) -> Result<(), Expired> {
+        deadline
+            .wait(what, async {
+                while !enough(history) {
+                    let Some(delivered) = self.arrivals.recv().await else { return };
+                    if !delivered.mark().is_some_and(|mark| mark.starts_with(OWN)) {
+                        history.delivered.push(delivered);
+                    }
+                }
+            })
+            .await
+    }
+
+    /// What the hub reports of its configuration, once it has processed desired version `version`.
+    ///
+    /// # Errors
+    /// [`StageError::Expired`] when it does not report that version in time.
+    pub async fn reported(&self, version: u64) -> Result<Value, StageError> {
+        let mut pause = Duration::from_millis(1);
+        let began = Instant::now();
+        loop {
+            let reported = self.reported_now().await?;
+            if reported["lastDesiredVersion"].as_u64() == Some(version) {
+                return Ok(reported);
+            }
+            if began.elapsed() > deadline::REPORTED.limit {
+                return Err(StageError::Expired(Expired {
+                    deadline: deadline::REPORTED,
+                    what: format!("lastDesiredVersion {version}; the hub reports {}", reported["lastDesiredVersion"]),
+                }));
+            }
+            // The service side offers no way to wait for a twin, so it is asked again, less often each time.
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    }
+}
+
+async fn forward(mut received: mpsc::UnboundedReceiver<Received>, to: mpsc::UnboundedSender<Delivered>) {
+    while let Some(received) = received.recv().await {
+        if to.send(Delivered::from(received)).is_err() {
+            return;
+        }
+    }
+}
+
+impl From<Received> for Delivered {
+    fn from(received: Received) -> Self {
+        // devices/{d}/modules/{m}/inputs/{input}/{bag}; anything else is kept with its topic and judged as such.
+        let mut parts = received.topic.splitn(7, '/').skip(3);
+        let module = parts.next().unwrap_or_default().to_owned();
+        let input = parts.nth(1).unwrap_or_default().to_owned();
+        let (properties, system) = property_bag::read(parts.next().unwrap_or_default());
+        Self {
+            at: Place::Input { module, input },
+            when: received.at,
+            connection: None,
+            properties,
+            system,
+            body: received.payload,
+            topic: received.topic,
+        }
+    }
+}
+
+impl From<Telemetry> for Delivered {
+    fn from(telemetry: Telemetry) -> Self {
+        Self {
+            at: Place::Upstream,
+            when: telemetry.at,
+            connection: Some((telemetry.device, telemetry.module)),
+            properties: telemetry.properties,
+            system: telemetry.system,
+            body: telemetry.body,
+            topic: telemetry.topic,
+        }
+    }
+}
+
+/// Something on the stage did not go as a case needs it.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The environment did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The cloud's service side failed.
+    #[error("simulated IoT Hub: {0}")]
+    Service(#[from] ServiceError),
+    /// A client was refused.
+    #[error("{who} cannot connect to the hub: {source}")]
+    Connect {
+        /// Who.
+        who: String,
+        /// Cause.
+        source: ConnectError,
+    },
+    /// The hub did not answer a request.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// A test asks for somebody who is not there.
+    #[error("the blueprint has no {0}")]
+    Absent(String),
+    /// A configuration did not take effect.
+    #[error("the configuration was not in force after {:.1} s: messages through its canary route do not arrive; the hub reports {status}", .after.as_secs_f64())]
+    NotInForce {
+        /// How long was waited.
+        after: Duration,
+        /// `lastDesiredStatus` of that version, or null when the hub never reported it.
+        status: Value,
+    },
+    /// Markers are missing.
+    #[error("markers did not arrive at {places}: {expired}")]
+    Unsettled {
+        /// Where.
+        places: String,
+        /// The wait.
+        expired: Expired,
+    },
+    /// The metrics page cannot be read.
+    #[error("the hub's metrics page: {0}")]
+    Metrics(#[from] crate::client::http::HttpError),
+    /// A wait expired.
+    #[error(transparent)]
+    Expired(#[from] Expired),
+}
+
+impl StageError {
+    /// Whether the harness itself failed, so that nothing can be said about any subject. Everything else is the
+    /// behaviour of the hub, seen from outside, and makes a test inconclusive.
+    pub fn is_harness_failure(&self) -> bool {
+        match self {
+            StageError::Start(error) => error.is_harness_failure(),
+            StageError::Service(_) | StageError::Absent(_) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+use std::collections::BTreeSet;
+
+use harness::report::{html, v1};
+
+use crate::{awkward, sample};
+
+fn page(events: &[harness::event::Event]) -> String {
+    html::page(&v1::Report::from(&sample::record(events)))
+}
+
+fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
+    let before = format!(" {attribute}=\"");
+    page.split(before.as_str())
+        .skip(1)
+        .map(|rest| rest.split('"').next().expect("closed"))
+        .collect()
+}
+
+/// The page without its markup and its style sheet.
+fn words(page: &str) -> String {
+    let body = page.split_once("<body>").expect("has a body").1;
+    let texts = body
+        .split('<')
+        .map(|part| part.split_once('>').map_or(part, |(_, text)| text));
+    texts.collect::<Vec<_>>().join("")
+}
+
+#[test]
+fn the_verdict_comes_first_and_the_violation_before_the_matrix() {
+    let words = words(&page(&sample::one_violated()));
+    let mut rest = words.as_str();
+    for next in [
+        "Violated",
+        "embedded reference edgeHub 0.1.0",
+        "1 of 4 requirements this run could judge did not hold.",
+        "edgecert test --seed 5eed",
+        "Several matching routes to one endpoint yield one delivery.",
+        "Expected",
+        "sensorA#42 reaches $upstream once",
+        "Observed",
+        "r1: FROM /messages/* INTO $upstream",
+        "+0.598 s",
+        "not in the model",
+        "See it again",
+        "--filter",
+        "MQTT-PUB-01",
+        "Not covered",
+        "the subject lacks the ability `restart`",
+        "The simulated IoT Hub cannot refuse a single twin yet.",
+        "How to read this page",
+    ] {
+        let found = rest.split_once(next);
+        rest = found
+            .unwrap_or_else(|| panic!("{next:?} is missing or out of order in {words}"))
+            .1;
+    }
+}
+
+#[test]
+fn a_page_needs_nothing_but_itself() {
+    let page = html::page(&v1::Report::from(&awkward::record()));
+    assert!(!page.contains("<script") && !page.contains("<link") && !page.contains("src=\""));
+    assert!(!page.contains("url(") && !page.contains("@import"));
+    for target in values(&page, "href") {
+        assert!(
+            target.starts_with('#') || target.starts_with("report/evidence/"),
+            "{target}"
+        );
+    }
+}
+
+#[test]
+fn every_link_within_a_page_leads_somewhere() {
+    let page = html::page(&v1::Report::from(&awkward::record()));
+    let ids = values(&page, "id");
+    let unique: BTreeSet<&str> = ids.iter().copied().collect();
+    assert_eq!(unique.len(), ids.len(), "an id stands twice");
+    for target in values(&page, "href") {
+        if let Some(id) = target.strip_prefix('#') {
+            assert!(unique.contains(id), "{target}");
+        }
+    }
+}
+
+#[test]
+fn what_a_subject_sent_is_text_and_nothing_else() {
+    let page = html::page(&v1::Report::from(&awkward::record()));
+    assert!(!page.contains("<img"));
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&amp;"));
+    assert!(
+        page.contains("模块的消息"),
+        "letters of every kind are kept"
+    );
+    assert!(
+        page.contains("\\u{202e}desrever"),
+        "turned text is shown, not obeyed"
+    );
+    assert!(!page.contains(|letter: char| letter.is_control() && letter != '\n'));
+}
+
+#[test]
+fn no_outcome_is_told_by_colour_alone() {
+    let page = html::page(&v1::Report::from(&awkward::record()));
+    for chip in page.split("<span class=\"chip ").skip(1) {
+        let end = chip.split("</span></").next().expect("closed");
+        let word = end.rsplit("</span>").next().expect("has a word");
+        assert!(word.chars().any(char::is_alphabetic), "{chip:.80}");
+    }
+    assert_eq!(
+        page.matches("<th ").count(),
+        page.matches(" scope=").count()
+    );
+}
+
+#[test]
+fn a_planted_fault_and_an_interruption_are_told_beside_the_verdict() {
+    let mut events = sample::interrupted();
+    if let harness::event::Event::RunStarted { planted, .. } = &mut events[0] {
+        *planted = Some("route-prefix".to_owned());
+    }
+    let words = words(&page(&events));
+    let head = words.split("Violations").next().expect("has a head");
+    assert!(
+        head.contains("A fault was planted on purpose: route-prefix"),
+        "{head}"
+    );
+    assert!(head.contains("stopped before it ended"), "{head}");
+}

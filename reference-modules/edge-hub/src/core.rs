@@ -1,0 +1,345 @@
+//! The deciding core: `(Input, now) -> Outputs`. No clock, socket, task or storage call in here; its tests run in
+//! virtual time.
+//!
+//! - [`Core`]: all state of the hub that decides something.
+//! - [`Input`], [`Output`]: everything that goes in and comes out.
+//! - `ingress`: from a PUBLISH to copies in queues. An acknowledgement is put out only after the store confirmed every
+//!   copy.
+//! - `queue`, `endpoint`, `pump`: what waits for whom; `deliver` and `upstream` are the two kinds of receivers.
+//! - `desired`, `configuration`, `reported`: the hub's own twin.
+//! - [`routing`]: which message goes where.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+mod clients;
+mod configuration;
+pub mod date;
+mod deliver;
+mod desired;
+mod endpoint;
+mod envelope;
+mod events;
+mod ingress;
+mod input;
+mod output;
+mod pump;
+mod queue;
+mod reported;
+mod retry;
+pub mod routing;
+pub mod system;
+mod time;
+mod timers;
+mod upstream;
+
+#[cfg(test)]
+mod tests;
+
+pub use envelope::{Envelope, Telemetry, TwinChange};
+pub use events::Event;
+pub use ingress::MAX_MESSAGE_BYTES;
+pub use input::{AppendId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, PublishId, QueueId, SendId, SendOutcome};
+pub use output::{Copy, Output, Remembered, Verdict};
+pub use time::Timestamp;
+
+use crate::identity::ClientId;
+use clients::{Arrival, Clients};
+use deliver::Delivery;
+use desired::Desired;
+use endpoint::Endpoint;
+use ingress::Appending;
+use reported::Reported;
+use retry::Spread;
+use routing::{RoutingTable, Sink};
+use timers::Timers;
+
+/// What the core needs to know of the settings.
+#[derive(Clone, Debug)]
+pub struct CoreSettings {
+    /// The edge device.
+    pub edge_device_id: String,
+    /// The hub's own module id.
+    pub hub_module_id: String,
+    /// Identities served at a time, the hub's own not counted.
+    pub max_connected_clients: usize,
+    /// How long a module may take to acknowledge.
+    pub message_ack_timeout: Duration,
+    /// Senders served upstream at a time.
+    pub upstream_fan_out: usize,
+    /// Messages of one sender sent upstream at a time.
+    pub max_upstream_batch: usize,
+    /// Period of the removal of settled and expired entries.
+    pub cleanup_interval: Duration,
+    /// Whether that looks at every entry.
+    pub check_entire_queue: bool,
+    /// Period at which refused updates of reported properties are repeated.
+    pub reported_sync: Duration,
+    /// Period at which the whole twin is read again.
+    pub config_refresh: Option<Duration>,
+    /// Try at once when a module subscribes, and fail a delivery when its connection ends, instead of waiting as long
+    /// as the product does.
+    pub prompt_redelivery: bool,
+    /// A desired document that takes the place of the twin.
+    pub local_configuration: Option<String>,
+    /// Spreads retries.
+    pub seed: u64,
+}
+
+/// What is to happen later.
+#[derive(Debug)]
+enum Timer {
+    AckTimeout { endpoint: u32, delivery: DeliveryId },
+    Retry { endpoint: u32 },
+    Clean,
+    ReportAgain,
+    RefreshConfiguration,
+    ApplyLate,
+    AppendLate { append: AppendId },
+}
+
+/// The hub's decisions.
+#[derive(Debug)]
+pub struct Core {
+    settings: CoreSettings,
+    hub: ClientId,
+    now: Timestamp,
+    out: Vec<Output>,
+    timers: Timers<Timer>,
+    spread: Spread,
+    /// Source of all ids handed out.
+    ids: u64,
+    clients: Clients,
+    deliveries: HashMap<DeliveryId, Delivery>,
+    sends: HashMap<SendId, u32>,
+    appends: HashMap<AppendId, Appending>,
+    routed: u64,
+    endpoints: BTreeMap<u32, Endpoint>,
+    by_sink: BTreeMap<Sink, u32>,
+    endpoints_created: u32,
+    table: RoutingTable,
+    time_to_live_secs: i32,
+    desired: Desired,
+    last_applied: Option<String>,
+    held_back: Option<String>,
+    in_force: bool,
+    announced: bool,
+    reported: Reported,
+}
+
+impl Core {
+    /// A core without configuration; tell it [`Input::Started`] next.
+    pub fn new(settings: CoreSettings) -> Core {
+        Core {
+            hub: ClientId::module(settings.edge_device_id.clone(), settings.hub_module_id.clone()),
+            now: Timestamp::default(),
+            out: Vec::new(),
+            timers: Timers::new(),
+            spread: Spread::new(settings.seed),
+            ids: 0,
+            clients: Clients::new(settings.max_connected_clients),
+            deliveries: HashMap::new(),
+            sends: HashMap::new(),
+            appends: HashMap::new(),
+            routed: 0,
+            endpoints: BTreeMap::new(),
+            by_sink: BTreeMap::new(),
+            endpoints_created: 0,
+            table: configuration::no_routes().1,
+            time_to_live_secs: -1,
+            desired: Desired::default(),
+            last_applied: None,
+            held_back: None,
+            in_force: false,
+            announced: false,
+            reported: Reported::default(),
+            settings,
+        }
+    }
+
+    /// Takes in what happened, and everything that is due by now; returns what is to be done, in order.
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Output> {
+        self.now = now;
+        self.dispatch(input);
+        while let Some(timer) = self.timers.take_due(now) {
+            self.due(timer);
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// When [`Input::Elapsed`] must be told at the latest.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.timers.next_due()
+    }
+
+    fn dispatch(&mut self, input: Input) {
+        match input {
+            Input::Started { cached, applied } => {
+                self.started(cached.as_deref(), applied.as_deref());
+                self.flush_reported();
+            }
+            Input::Connected { connection, client } => self.connected(connection, client),
+            Input::Subscribed { connection, inputs } => self.subscribed(connection, inputs),
+            Input::Disconnected { connection } => self.disconnected(connection),
+            Input::Published { publish, telemetry } => self.published(publish, telemetry),
+            Input::TwinChanged { publish, change } => self.twin_changed(publish, change),
+            Input::QueueOpened {
+                queue,
+                checkpoint,
+                tail,
+                length,
+            } => self.queue_opened(queue, checkpoint, tail, length),
+            Input::Stored { append, offsets } => self.stored(append, offsets.as_deref()),
+            Input::Read { queue, entries, next } => self.entries_read(queue, entries, next),
+            Input::Cleaned {
+                queue,
+                expired,
+                remaining,
+            } => self.cleaned(queue, expired, remaining),
+            Input::Settled { delivery, outcome } => self.delivery_settled(delivery, outcome),
+            Input::Sent {
+                send,
+                accepted,
+                outcome,
+            } => self.sent(send, accepted, outcome),
+            Input::Twin(document) => self.whole_twin(&document),
+            Input::DesiredPatch(patch) => self.desired_patch(&patch),
+            Input::TwinUnobtainable(why) => self.twin_unobtainable(&why),
+            Input::Reported { accepted } => {
+                self.reported.answered(accepted);
+                if accepted {
+                    self.flush_reported();
+                }
+            }
+            Input::UpstreamConnected => self.flush_reported(),
+            Input::Elapsed => {}
+        }
+    }
+
+    fn due(&mut self, timer: Timer) {
+        match timer {
+            Timer::AckTimeout { endpoint, delivery } => self.delivery_timed_out(endpoint, delivery),
+            Timer::Retry { endpoint } => self.retry(endpoint),
+            Timer::Clean => {
+                self.clean();
+                self.timers.set(self.now + self.settings.cleanup_interval, Timer::Clean);
+            }
+            Timer::ReportAgain => {
+                self.flush_reported();
+                self.timers.set(self.now + self.settings.reported_sync, Timer::ReportAgain);
+            }
+            Timer::RefreshConfiguration => {
+                self.out.push(Output::FetchTwin);
+                if let Some(period) = self.settings.config_refresh {
+                    self.timers.set(self.now + period, Timer::RefreshConfiguration);
+                }
+            }
+            Timer::ApplyLate => self.apply_late(),
+            Timer::AppendLate { append } => self.append_late(append),
+        }
+    }
+
+    fn connected(&mut self, connection: ConnectionId, client: ClientId) {
+        match self.clients.connect(connection, client.clone()) {
+            Arrival::OverLimit => return,
+            Arrival::New => {}
+            Arrival::TakesOver(older) => {
+                self.out.push(Output::Close {
+                    connection: older.connection,
+                });
+                self.receiver_gone(older, true);
+            }
+        }
+        let connected = self.clients.len();
+        self.out.push(Output::Event(Event::ClientConnected {
+            id: client.to_string(),
+            connected,
+        }));
+        self.reported.connected(&client, &self.now.to_text());
+        self.flush_reported();
+    }
+
+    fn subscribed(&mut self, connection: ConnectionId, inputs: bool) {
+        let Some(client) = self.clients.by_connection(connection) else { return };
+        client.inputs = inputs;
+        if !inputs || !self.settings.prompt_redelivery {
+            return;
+        }
+        if let Some(client) = self.clients.identity(connection).cloned() {
+            self.receiver_ready(&client);
+        }
+    }
+
+    fn disconnected(&mut self, connection: ConnectionId) {
+        let Some((client, state)) = self.clients.disconnect(connection) else { return };
+        let connected = self.clients.len();
+        self.out.push(Output::Event(Event::ClientDisconnected {
+            id: client.to_string(),
+            connected,
+        }));
+        self.receiver_gone(state, self.settings.prompt_redelivery);
+        self.reported.disconnected(&client, &self.now.to_text());
+        self.flush_reported();
+    }
+
+    fn queue_opened(&mut self, queue: QueueId, checkpoint: u64, tail: u64, length: u64) {
+        let QueueId { endpoint: id, priority } = queue;
+        let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
+        let Some(queue) = endpoint.queues.get_mut(&priority) else { return };
+        queue.opened(checkpoint, tail, length);
+        self.out.push(Output::Event(Event::QueueLength {
+            endpoint: endpoint.name.clone(),
+            priority,
+            length,
+        }));
+        self.wake(id);
+    }
+
+    fn entries_read(&mut self, queue: QueueId, entries: Vec<Entry>, next: u64) {
+        let QueueId { endpoint: id, priority } = queue;
+        let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
+        if let Some(queue) = endpoint.queues.get_mut(&priority) {
+            queue.read(entries, next);
+            self.wake(id);
+        }
+    }
+
+    fn clean(&mut self) {
+        for (&id, endpoint) in &mut self.endpoints {
+            for (&priority, queue) in &mut endpoint.queues {
+                self.out.push(Output::Clean {
+                    queue: QueueId { endpoint: id, priority },
+                    checkpoint: queue.checkpoint(),
+                    skipped: queue.drain_skipped(),
+                    entire: self.settings.check_entire_queue,
+                });
+            }
+        }
+    }
+
+    fn cleaned(&mut self, queue: QueueId, expired: Vec<(String, String)>, remaining: u64) {
+        for (from, output) in expired {
+            let reason = "ttl_expiry";
+            self.out.push(Output::Event(Event::Dropped { reason, from, output }));
+        }
+        let QueueId { endpoint: id, priority } = queue;
+        let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
+        let Some(queue) = endpoint.queues.get_mut(&priority) else { return };
+        queue.cleaned(remaining);
+        self.out.push(Output::Event(Event::QueueLength {
+            endpoint: endpoint.name.clone(),
+            priority,
+            length: queue.length(),
+        }));
+    }
+
+    fn flush_reported(&mut self) {
+        if self.settings.local_configuration.is_some() {
+            return;
+        }
+        if let Some(patch) = self.reported.next() {
+            self.out.push(Output::Event(Event::ReportedUpdate));
+            self.out.push(Output::Report { patch });
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Who is connected, and what they want.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::input::{ConnectionId, DeliveryId};
+use crate::identity::ClientId;
+
+/// A connected client.
+#[derive(Debug)]
+pub struct Client {
+    /// Its only connection.
+    pub connection: ConnectionId,
+    /// Whether it takes input messages.
+    pub inputs: bool,
+    /// The one input message it has not acknowledged.
+    pub unacknowledged: Option<DeliveryId>,
+    /// Endpoints that want to deliver as soon as it has.
+    pub waiting: VecDeque<u32>,
+}
+
+/// What a new connection changed.
+#[derive(Debug)]
+pub enum Arrival {
+    /// Nobody had this identity.
+    New,
+    /// An older connection of the identity must give way.
+    TakesOver(Client),
+    /// Too many identities: it can send, but is not known here.
+    OverLimit,
+}
+
+/// All connected clients, by identity and by connection.
+#[derive(Debug)]
+pub struct Clients {
+    limit: usize,
+    seen: HashSet<ClientId>,
+    clients: HashMap<ClientId, Client>,
+    identities: HashMap<ConnectionId, ClientId>,
+}
+
+impl Clients {
+    /// None yet; `limit` is the number of identities the hub serves.
+    pub fn new(limit: usize) -> Clients {
+        Clients {
+            limit,
+            seen: HashSet::new(),
+            clients: HashMap::new(),
+            identities: HashMap::new(),
+        }
+    }
+
+    /// A client connected. An identity seen before is not counted against the limit again.
+    pub fn connect(&mut self, connection: ConnectionId, client: ClientId) -> Arrival {
+        if !self.seen.contains(&client) && self.clients.len() >= self.limit {
+            return Arrival::OverLimit;
+        }
+        self.seen.insert(client.clone());
+        self.identities.insert(connection, client.clone());
+        let newcomer = Client {
+            connection,
+            inputs: false,
+            unacknowledged: None,
+            waiting: VecDeque::new(),
+        };
+        match self.clients.insert(client, newcomer) {
+            Some(older) => {
+                self.identities.remove(&older.connection);
+                Arrival::TakesOver(older)
+            }
+            None => Arrival::New,
+        }
+    }
+
+    /// A connection ended. `None` when it had been taken over before, or was never known.
+    pub fn disconnect(&mut self, connection: ConnectionId) -> Option<(ClientId, Client)> {
+        let client = self.identities.remove(&connection)?;
+        let state = self.clients.remove(&client)?;
+        Some((client, state))
+    }
+
+    /// The client behind a connection.
+    pub fn by_connection(&mut self, connection: ConnectionId) -> Option<&mut Client> {
+        let client = self.identities.get(&connection)?;
+        self.clients.get_mut(client)
+    }
+
+    /// The identity behind a connection.
+    pub fn identity(&self, connection: ConnectionId) -> Option<&ClientId> {
+        self.identities.get(&connection)
+    }
+
+    /// A connected client by identity.
+    pub fn get(&mut self, client: &ClientId) -> Option<&mut Client> {
+        self.clients.get_mut(client)
+    }
+
+    /// Some connected client that takes input messages and is not this one.
+    pub fn other_receiver(&mut self, client: &ClientId) -> Option<&mut Client> {
+        self.clients
+            .iter_mut()
+            .find(|(identity, state)| *identity != client && state.inputs && state.unacknowledged.is_none())
+            .map(|(_, state)| state)
+    }
+
+    /// How many are connected.
+    pub fn len(&self) -> usize {
+        self.clients.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn module(name: &str) -> ClientId {
+        ClientId::module("edge1", name)
+    }
+
+    #[test]
+    fn the_newcomer_of_an_identity_wins() {
+        let mut clients = Clients::new(9);
+        assert!(matches!(clients.connect(ConnectionId(1), module("a")), Arrival::New));
+        let arrival = clients.connect(ConnectionId(2), module("a"));
+        assert!(matches!(arrival, Arrival::TakesOver(older) if older.connection == ConnectionId(1)));
+        assert!(clients.disconnect(ConnectionId(1)).is_none(), "the older connection is unknown by now");
+        assert!(clients.get(&module("a")).is_some());
+    }
+
+    #[test]
+    fn an_identity_seen_before_passes_the_limit_again() {
+        let mut clients = Clients::new(1);
+        assert!(matches!(clients.connect(ConnectionId(1), module("a")), Arrival::New));
+        clients.disconnect(ConnectionId(1));
+        assert!(matches!(clients.connect(ConnectionId(2), module("b")), Arrival::New));
+        assert!(matches!(clients.connect(ConnectionId(3), module("c")), Arrival::OverLimit));
+        assert!(matches!(clients.connect(ConnectionId(4), module("a")), Arrival::New));
+    }
+}

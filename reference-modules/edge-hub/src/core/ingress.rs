@@ -1,0 +1,214 @@
+//! From a client's PUBLISH to its copies in the queues.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::envelope::{Envelope, Telemetry, TwinChange};
+use super::events::Event;
+use super::input::{AppendId, Entry, PublishId, QueueId};
+use super::output::{Copy, Output, Verdict};
+use super::routing::{Destination, MessageSource};
+use super::time::Timestamp;
+use super::{Core, Timer};
+use crate::faults::planted;
+
+/// Size above which a message is refused, by the product's count.
+pub const MAX_MESSAGE_BYTES: usize = 262_144;
+
+/// A message on its way to the store.
+#[derive(Debug)]
+pub(super) struct Appending {
+    publish: Option<PublishId>,
+    envelope: Arc<Envelope>,
+    enqueued: Timestamp,
+    copies: Vec<Copy>,
+}
+
+impl Core {
+    /// A client sent telemetry.
+    pub(super) fn published(&mut self, publish: PublishId, telemetry: Telemetry) {
+        let output = telemetry
+            .system
+            .iter()
+            .find(|(name, _)| name == super::system::OUTPUT_NAME)
+            .and_then(|(_, value)| value.clone());
+        let envelope = Envelope::telemetry(&self.settings.edge_device_id, telemetry);
+        let size = counted_size(&envelope);
+        if size > MAX_MESSAGE_BYTES {
+            self.out.push(Output::Warn(format!("Dropping a message of {size} bytes from {}", envelope.sender)));
+            return self.answer(publish, Verdict::TooLarge);
+        }
+        self.out.push(Output::Event(Event::Received {
+            id: envelope.sender.to_string(),
+            output: output.unwrap_or_default(),
+            size,
+        }));
+        self.route(publish, envelope);
+    }
+
+    /// A client updated its reported properties. Neither size limit nor counters apply.
+    pub(super) fn twin_changed(&mut self, publish: PublishId, change: TwinChange) {
+        let envelope = Envelope::twin_change(&self.hub, change, self.now);
+        self.route(publish, envelope);
+    }
+
+    /// The store has every copy, or none.
+    pub(super) fn stored(&mut self, append: AppendId, offsets: Option<&[u64]>) {
+        let Some(appending) = self.appends.remove(&append) else { return };
+        let Appending {
+            publish,
+            envelope,
+            enqueued,
+            copies,
+        } = appending;
+        let Some(offsets) = offsets else {
+            self.out.push(Output::Event(Event::Unacknowledged {
+                from: envelope.sender.to_string(),
+                output: envelope.output().to_owned(),
+            }));
+            if let Some(publish) = publish {
+                self.answer(publish, Verdict::NotStored);
+            }
+            return;
+        };
+        if let Some(publish) = publish {
+            self.answer(publish, Verdict::Accepted);
+        }
+        for (copy, &offset) in copies.iter().zip(offsets) {
+            let QueueId { endpoint: id, priority } = copy.queue;
+            let Some(endpoint) = self.endpoints.get_mut(&id) else { continue };
+            let Some(queue) = endpoint.queues.get_mut(&priority) else { continue };
+            queue.stored(Entry {
+                offset,
+                enqueued,
+                time_to_live_millis: copy.time_to_live_millis,
+                envelope: envelope.clone(),
+            });
+            self.out.push(Output::Event(Event::QueueLength {
+                endpoint: endpoint.name.clone(),
+                priority,
+                length: queue.length(),
+            }));
+            self.wake(id);
+        }
+    }
+
+    /// Stores what a planted fault held back.
+    pub(super) fn append_late(&mut self, append: AppendId) {
+        if let Some(appending) = self.appends.get(&append) {
+            self.out.push(Output::Append {
+                append,
+                envelope: appending.envelope.clone(),
+                enqueued: appending.enqueued,
+                copies: appending.copies.clone(),
+            });
+        }
+    }
+
+    fn route(&mut self, publish: PublishId, envelope: Envelope) {
+        self.routed += 1;
+        let mut destinations = self.table.destinations(&envelope.message);
+        if planted("every-tenth-message-is-dropped") && self.routed % 10 == 0 {
+            destinations.clear();
+        }
+        let null_valued = || envelope.message.properties.iter().any(|(_, value)| value.is_none());
+        if planted("R12-null-property-drops-the-message") && null_valued() {
+            destinations.clear();
+        }
+        if destinations.is_empty() {
+            return self.unrouted(publish, &envelope);
+        }
+        let mut copies: Vec<Copy> = Vec::with_capacity(destinations.len());
+        for destination in &destinations {
+            copies.extend(self.copy_for(destination));
+        }
+        if planted("every-tenth-message-is-stored-twice") && self.routed % 10 == 0 {
+            copies.extend(copies.first().copied());
+        }
+        if copies.is_empty() {
+            return self.answer(publish, Verdict::Accepted);
+        }
+        if copies.len() > 1 && planted("FAN04-acknowledged-after-the-first-copy") {
+            let rest = copies.split_off(1);
+            self.append(None, envelope.clone(), rest, true);
+        }
+        if planted("FAN04-acknowledged-before-stored") {
+            self.answer(publish, Verdict::Accepted);
+            return self.append(None, envelope, copies, true);
+        }
+        self.append(Some(publish), envelope, copies, false);
+    }
+
+    fn append(&mut self, publish: Option<PublishId>, envelope: Envelope, copies: Vec<Copy>, held_back: bool) {
+        self.ids += 1;
+        let append = AppendId(self.ids);
+        let envelope = Arc::new(envelope);
+        let appending = Appending {
+            publish,
+            envelope,
+            enqueued: self.now,
+            copies,
+        };
+        self.appends.insert(append, appending);
+        if held_back {
+            self.timers.set(self.now + Duration::from_millis(500), Timer::AppendLate { append });
+        } else {
+            self.append_late(append);
+        }
+    }
+
+    fn copy_for(&self, destination: &Destination) -> Option<Copy> {
+        let id = *self.by_sink.get(&destination.sink)?;
+        let endpoint = self.endpoints.get(&id)?;
+        if self.now < endpoint.usable_from {
+            return None;
+        }
+        let time_to_live_millis = match (destination.time_to_live_secs, self.time_to_live_secs) {
+            (0, global) => u64::try_from(global).ok().map(|secs| secs * 1000),
+            (own, _) => Some(u64::from(own) * 1000),
+        };
+        Some(Copy {
+            queue: QueueId {
+                endpoint: id,
+                priority: destination.priority,
+            },
+            time_to_live_millis,
+        })
+    }
+
+    fn unrouted(&mut self, publish: PublishId, envelope: &Envelope) {
+        if envelope.message.source != MessageSource::TwinChange && !planted("FAN05-unrouted-is-not-counted") {
+            self.out.push(Output::Event(Event::Dropped {
+                reason: "no_route",
+                from: envelope.sender.to_string(),
+                output: envelope.output().to_owned(),
+            }));
+        }
+        if !planted("PUB04-unrouted-is-not-acknowledged") {
+            self.answer(publish, Verdict::Accepted);
+        }
+    }
+
+    fn answer(&mut self, publish: PublishId, verdict: Verdict) {
+        self.out.push(Output::Answer { publish, verdict });
+    }
+}
+
+fn counted_size(envelope: &Envelope) -> usize {
+    let message = &envelope.message;
+    if planted("MSG01-size-counts-the-body-only") {
+        message.body.len()
+    } else if planted("MSG01-limit-is-one-byte-short") {
+        message.size() + 1
+    } else if planted("O06-null-property-resets-the-size") {
+        let behind_null = |pairs: &[(String, Option<String>)]| {
+            pairs.iter().fold(0, |size, (name, value)| match value {
+                Some(value) => size + name.encode_utf16().count() + value.encode_utf16().count(),
+                None => 0,
+            })
+        };
+        message.body.len() + behind_null(&message.properties) + behind_null(&message.system)
+    } else {
+        message.size()
+    }
+}

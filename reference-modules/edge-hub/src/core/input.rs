@@ -1,0 +1,196 @@
+//! What the core is told.
+
+use std::sync::Arc;
+
+use super::envelope::{Envelope, Telemetry, TwinChange};
+use super::time::Timestamp;
+use crate::identity::ClientId;
+
+/// One connection of a client, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// One PUBLISH: which connection, and its how-manieth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublishId {
+    /// Where it came from.
+    pub connection: ConnectionId,
+    /// Counted by the protocol head.
+    pub number: u64,
+}
+
+/// One queue of the running process; names of the store do not matter here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueId {
+    /// Endpoint, counted anew each time it is created.
+    pub endpoint: u32,
+    /// 0 (most urgent) to 9, or 2 000 000 000.
+    pub priority: u32,
+}
+
+/// One request to store a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppendId(pub u64);
+
+/// One attempt to deliver a message to a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId(pub u64);
+
+/// One attempt to send messages upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SendId(pub u64);
+
+/// A message in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Position in the queue.
+    pub offset: u64,
+    /// When it was accepted.
+    pub enqueued: Timestamp,
+    /// Milliseconds it may wait; `None` is for ever.
+    pub time_to_live_millis: Option<u64>,
+    /// The message.
+    pub envelope: Arc<Envelope>,
+}
+
+impl Entry {
+    /// Whether it has waited as long as it may. A time to live of zero is over at once.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.time_to_live_millis
+            .is_some_and(|limit| now.since(self.enqueued).as_millis() >= u128::from(limit))
+    }
+}
+
+/// How a delivery to a module ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// The module has it.
+    Delivered,
+    /// It may succeed later: no filter accepts it, or the connection is gone.
+    Failed,
+    /// The module does not want it.
+    Rejected,
+}
+
+/// How an attempt upstream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// IoT Hub has all of it.
+    Accepted,
+    /// It may succeed later.
+    Failed,
+    /// The sender does not exist any more, or is disabled.
+    SenderGone,
+}
+
+/// Something happened outside.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The process has started; what an earlier one remembered.
+    Started {
+        /// Desired properties last seen.
+        cached: Option<String>,
+        /// Desired properties last applied.
+        applied: Option<String>,
+    },
+    /// A client was authenticated and accepted.
+    Connected {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Who it is.
+        client: ClientId,
+    },
+    /// The client wants input messages, or does not any more.
+    Subscribed {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Whether a filter for inputs stands.
+        inputs: bool,
+    },
+    /// A connection ended.
+    Disconnected {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A client sent telemetry.
+    Published {
+        /// To be acknowledged.
+        publish: PublishId,
+        /// What it sent.
+        telemetry: Telemetry,
+    },
+    /// A client updated its reported properties.
+    TwinChanged {
+        /// To be acknowledged.
+        publish: PublishId,
+        /// What it reported.
+        change: TwinChange,
+    },
+    /// The store opened a queue.
+    QueueOpened {
+        /// Which.
+        queue: QueueId,
+        /// First unsettled position.
+        checkpoint: u64,
+        /// Position of the next entry.
+        tail: u64,
+        /// Entries between them.
+        length: u64,
+    },
+    /// The store has every copy, at these positions in the order of the request; or none.
+    Stored {
+        /// Which request.
+        append: AppendId,
+        /// Positions, or `None` when it failed.
+        offsets: Option<Vec<u64>>,
+    },
+    /// Entries the store was asked for.
+    Read {
+        /// Which queue.
+        queue: QueueId,
+        /// In order.
+        entries: Vec<Entry>,
+        /// Where to read on.
+        next: u64,
+    },
+    /// The store removed what was settled or expired.
+    Cleaned {
+        /// Which queue.
+        queue: QueueId,
+        /// Last copies that nobody had taken: sender and output.
+        expired: Vec<(String, String)>,
+        /// Entries that remain.
+        remaining: u64,
+    },
+    /// A delivery to a module ended.
+    Settled {
+        /// Which.
+        delivery: DeliveryId,
+        /// How.
+        outcome: DeliveryOutcome,
+    },
+    /// An attempt upstream ended.
+    Sent {
+        /// Which.
+        send: SendId,
+        /// How many messages, from the first, IoT Hub has.
+        accepted: usize,
+        /// How.
+        outcome: SendOutcome,
+    },
+    /// The hub's own desired properties, whole.
+    Twin(String),
+    /// A change of the hub's own desired properties.
+    DesiredPatch(String),
+    /// The hub's own twin could not be read in all the time there was.
+    TwinUnobtainable(String),
+    /// IoT Hub answered an update of the hub's own reported properties.
+    Reported {
+        /// Whether it took it.
+        accepted: bool,
+    },
+    /// The hub's own connection upstream stands (again).
+    UpstreamConnected,
+    /// Time went by.
+    Elapsed,
+}

@@ -1,0 +1,159 @@
+//! What the core wants done.
+
+use std::sync::Arc;
+
+use super::envelope::Envelope;
+use super::events::Event;
+use super::input::{AppendId, ConnectionId, DeliveryId, PublishId, QueueId, SendId};
+use super::time::Timestamp;
+use crate::identity::ClientId;
+
+/// What became of a PUBLISH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Stored in every queue its routes name, if any.
+    Accepted,
+    /// Over the size limit: dropped.
+    TooLarge,
+    /// The store failed: it must not be acknowledged.
+    NotStored,
+}
+
+/// One copy of a message for one queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// Where.
+    pub queue: QueueId,
+    /// Milliseconds it may wait; `None` is for ever.
+    pub time_to_live_millis: Option<u64>,
+}
+
+/// Which document of the hub's own twin is to be remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remembered {
+    /// As last seen, good or bad.
+    Seen,
+    /// As last applied.
+    Applied,
+}
+
+/// Something to do. The order of outputs is the order in which to do them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Open a queue, and tell with [`super::Input::QueueOpened`].
+    OpenQueue {
+        /// Its id from now on.
+        queue: QueueId,
+        /// Its name in the store.
+        name: String,
+    },
+    /// Forget a queue's id. Its entries stay.
+    CloseQueue {
+        /// Which.
+        queue: QueueId,
+    },
+    /// Erase a queue's entries, and forget its id.
+    DeleteQueue {
+        /// Which.
+        queue: QueueId,
+    },
+    /// Store a message in all these queues or in none, and tell with [`super::Input::Stored`].
+    Append {
+        /// Names the request.
+        append: AppendId,
+        /// What.
+        envelope: Arc<Envelope>,
+        /// When it was accepted.
+        enqueued: Timestamp,
+        /// Where.
+        copies: Vec<Copy>,
+    },
+    /// Read entries, and tell with [`super::Input::Read`].
+    Read {
+        /// Where.
+        queue: QueueId,
+        /// First position.
+        from: u64,
+        /// How many at most.
+        limit: usize,
+    },
+    /// Everything before this position is settled.
+    Checkpoint {
+        /// Where.
+        queue: QueueId,
+        /// First unsettled position.
+        offset: u64,
+    },
+    /// Remove what is settled or expired, and tell with [`super::Input::Cleaned`].
+    Clean {
+        /// Where.
+        queue: QueueId,
+        /// First unsettled position.
+        checkpoint: u64,
+        /// Settled positions that were skipped as expired, not delivered.
+        skipped: Vec<u64>,
+        /// Look at every entry, not only as far as the first that stays.
+        entire: bool,
+    },
+    /// Remember the hub's own desired properties.
+    Remember {
+        /// As what.
+        as_what: Remembered,
+        /// The document.
+        document: String,
+    },
+    /// From now on the in-memory store takes this many bytes; `None` is any number.
+    LimitStore(Option<u64>),
+    /// A PUBLISH has been dealt with.
+    Answer {
+        /// Which.
+        publish: PublishId,
+        /// How.
+        verdict: Verdict,
+    },
+    /// Deliver a message to a module, and tell with [`super::Input::Settled`].
+    Deliver {
+        /// To whom.
+        connection: ConnectionId,
+        /// Names the attempt.
+        delivery: DeliveryId,
+        /// Input of the module.
+        input: String,
+        /// What.
+        envelope: Arc<Envelope>,
+    },
+    /// Close a connection without a word.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Send upstream in this order on the sender's own connection, and tell with [`super::Input::Sent`].
+    Send {
+        /// Names the attempt.
+        send: SendId,
+        /// On whose behalf.
+        sender: ClientId,
+        /// What.
+        messages: Vec<Arc<Envelope>>,
+    },
+    /// Update the hub's own reported properties, and tell with [`super::Input::Reported`].
+    Report {
+        /// A JSON object.
+        patch: String,
+    },
+    /// Read the hub's own twin, and tell with [`super::Input::Twin`].
+    FetchTwin,
+    /// A configuration is in force: protocol heads may open.
+    Ready,
+    /// There will be no configuration: the process must end.
+    CannotStart {
+        /// Why.
+        reason: String,
+    },
+    /// Something to count.
+    Event(Event),
+    /// Something to say.
+    Log(String),
+    /// Something to warn of.
+    Warn(String),
+}

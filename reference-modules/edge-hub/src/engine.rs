@@ -1,0 +1,383 @@
+//! The one thread that runs the core and owns the store: tells the core what happened, and does what it says.
+//!
+//! Everything that arrived together is stored with one commit, and acknowledged behind it.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::core::{
+    AppendId, ConnectionId, Core, DeliveryId, Envelope, Event, Input, Output, Remembered, SendId, Timestamp, Verdict,
+};
+use crate::identity::ClientId;
+use crate::store::Store;
+
+/// Commands taken in before a commit.
+const BATCH: usize = 256;
+
+const SEEN: &str = "twin/seen";
+const APPLIED: &str = "twin/applied";
+
+/// What the engine tells a connection.
+#[derive(Clone, Debug)]
+pub enum ToClient {
+    /// A PUBLISH has been dealt with.
+    Answer {
+        /// Its number.
+        number: u64,
+        /// How.
+        verdict: Verdict,
+    },
+    /// Deliver an input message, and tell [`Input::Settled`].
+    Deliver {
+        /// Names the attempt.
+        delivery: DeliveryId,
+        /// Input of the module.
+        input: String,
+        /// What.
+        envelope: Arc<Envelope>,
+    },
+    /// Close without a word.
+    Close,
+}
+
+/// What the engine tells the upstream side.
+#[derive(Clone, Debug)]
+pub enum ToUpstream {
+    /// Send on the sender's own connection, and tell [`Input::Sent`].
+    Send {
+        /// Names the attempt.
+        send: SendId,
+        /// On whose behalf.
+        sender: ClientId,
+        /// What, in order.
+        messages: Vec<Arc<Envelope>>,
+    },
+    /// Update the hub's own reported properties, and tell [`Input::Reported`].
+    Report {
+        /// A JSON object.
+        patch: String,
+    },
+    /// Read the hub's own twin, and tell [`Input::Twin`].
+    FetchTwin,
+}
+
+/// What the engine tells the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// A configuration is in force.
+    Ready,
+    /// There will be none.
+    CannotStart(String),
+}
+
+enum Command {
+    Tell(Input),
+    Attach(ConnectionId, ClientId, mpsc::UnboundedSender<ToClient>),
+    Detach(ConnectionId),
+    Document(String, oneshot::Sender<Option<Vec<u8>>>),
+    Remember(String, Option<Vec<u8>>, oneshot::Sender<()>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// A handle to the engine.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    commands: Sender<Command>,
+}
+
+impl Engine {
+    /// Starts the thread; the core hears [`Input::Started`] first.
+    pub fn start(
+        core: Core,
+        store: Store,
+        upstream: mpsc::UnboundedSender<ToUpstream>,
+        milestones: mpsc::UnboundedSender<Milestone>,
+        observer: Box<dyn Fn(&Event) + Send>,
+    ) -> io::Result<Engine> {
+        let (commands, inbox) = channel();
+        let worker = Worker {
+            core,
+            store,
+            clients: HashMap::new(),
+            appended: Vec::new(),
+            upstream,
+            milestones,
+            observer,
+        };
+        std::thread::Builder::new()
+            .name(String::from("engine"))
+            .spawn(move || worker.run(&inbox))?;
+        Ok(Engine { commands })
+    }
+
+    /// Tells the core something. After the engine has stopped nobody listens, and nothing happens.
+    pub fn tell(&self, input: Input) {
+        self.command(Command::Tell(input));
+    }
+
+    /// A client was accepted on a connection.
+    pub fn attach(&self, connection: ConnectionId, client: ClientId, outbox: mpsc::UnboundedSender<ToClient>) {
+        self.command(Command::Attach(connection, client, outbox));
+    }
+
+    /// A connection ended.
+    pub fn detach(&self, connection: ConnectionId) {
+        self.command(Command::Detach(connection));
+    }
+
+    /// Reads a document of the store.
+    pub async fn document(&self, name: String) -> Option<Vec<u8>> {
+        let (answer, answered) = oneshot::channel();
+        self.command(Command::Document(name, answer));
+        answered.await.ok().flatten()
+    }
+
+    /// Stores a document, or forgets it; returns when that is durable.
+    pub async fn remember(&self, name: String, document: Option<Vec<u8>>) {
+        let (done, stored) = oneshot::channel();
+        self.command(Command::Remember(name, document, done));
+        let _ = stored.await;
+    }
+
+    /// Stops the thread once everything told so far is stored.
+    pub async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        self.command(Command::Stop(done));
+        let _ = stopped.await;
+    }
+
+    fn command(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+}
+
+struct Worker {
+    core: Core,
+    store: Store,
+    clients: HashMap<ConnectionId, mpsc::UnboundedSender<ToClient>>,
+    appended: Vec<(AppendId, Option<Vec<u64>>)>,
+    upstream: mpsc::UnboundedSender<ToUpstream>,
+    milestones: mpsc::UnboundedSender<Milestone>,
+    observer: Box<dyn Fn(&Event) + Send>,
+}
+
+impl Worker {
+    fn run(mut self, inbox: &Receiver<Command>) {
+        let document = |name: &str| self.store.document(name).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
+        let started = Input::Started {
+            cached: document(SEEN),
+            applied: document(APPLIED),
+        };
+        self.tell(started);
+        self.commit();
+        loop {
+            let first = match self.wait() {
+                Some(patience) => inbox.recv_timeout(patience),
+                None => inbox.recv().map_err(RecvTimeoutError::from),
+            };
+            let mut waiting = Vec::new();
+            let mut stopped = None;
+            match first {
+                Ok(command) => stopped = self.take(command, &mut waiting),
+                Err(RecvTimeoutError::Timeout) => self.tell(Input::Elapsed),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            for command in inbox.try_iter().take(BATCH) {
+                if stopped.is_some() {
+                    break;
+                }
+                stopped = self.take(command, &mut waiting);
+            }
+            self.commit();
+            for stored in waiting {
+                let _ = stored.send(());
+            }
+            if let Some(stopped) = stopped {
+                let _ = stopped.send(());
+                return;
+            }
+        }
+    }
+
+    fn wait(&self) -> Option<Duration> {
+        self.core.next_due().map(|due| due.since(now()).max(Duration::from_millis(1)))
+    }
+
+    fn take(&mut self, command: Command, waiting: &mut Vec<oneshot::Sender<()>>) -> Option<oneshot::Sender<()>> {
+        match command {
+            Command::Tell(input) => self.tell(input),
+            Command::Attach(connection, client, outbox) => {
+                self.clients.insert(connection, outbox);
+                self.tell(Input::Connected { connection, client });
+            }
+            Command::Detach(connection) => {
+                self.clients.remove(&connection);
+                self.tell(Input::Disconnected { connection });
+            }
+            Command::Document(name, answer) => {
+                let _ = answer.send(self.store.document(&name).ok().flatten());
+            }
+            Command::Remember(name, document, done) => {
+                match document {
+                    Some(document) => self.store.put_document(&name, document),
+                    None => self.store.remove_document(&name),
+                }
+                waiting.push(done);
+            }
+            Command::Stop(done) => return Some(done),
+        }
+        None
+    }
+
+    fn tell(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            for output in self.core.handle(input, now()) {
+                if let Some(answer) = self.perform(output) {
+                    inputs.insert(0, answer);
+                }
+            }
+        }
+    }
+
+    /// Commits, and lets the core know what is stored, until nothing new is to be stored.
+    fn commit(&mut self) {
+        loop {
+            let committed = self.store.commit();
+            if let Err(error) = &committed {
+                tracing::error!("Cannot write to the store: {error}");
+            }
+            let appended = std::mem::take(&mut self.appended);
+            if appended.is_empty() {
+                return;
+            }
+            for (append, offsets) in appended {
+                let offsets = offsets.filter(|_| committed.is_ok());
+                self.tell(Input::Stored { append, offsets });
+            }
+        }
+    }
+
+    /// Does what the core wants; an answer that is known at once is returned.
+    fn perform(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::OpenQueue { queue, name } => match self.store.open_queue(queue, &name) {
+                Ok(state) => {
+                    return Some(Input::QueueOpened {
+                        queue,
+                        checkpoint: state.checkpoint,
+                        tail: state.tail,
+                        length: state.length,
+                    });
+                }
+                Err(error) => tracing::error!("Cannot open queue {name}: {error}"),
+            },
+            Output::CloseQueue { queue } => self.store.close_queue(queue),
+            Output::DeleteQueue { queue } => {
+                if let Err(error) = self.store.delete_queue(queue) {
+                    tracing::error!("Cannot erase a queue: {error}");
+                }
+            }
+            Output::Append {
+                append,
+                envelope,
+                enqueued,
+                copies,
+            } => {
+                let offsets = self.store.append(&envelope, enqueued, &copies);
+                self.appended.push((append, offsets));
+            }
+            Output::Read { queue, from, limit } => match self.store.read(queue, from, limit) {
+                Ok((entries, next)) => return Some(Input::Read { queue, entries, next }),
+                Err(error) => tracing::error!("Cannot read a queue: {error}"),
+            },
+            Output::Checkpoint { queue, offset } => self.store.checkpoint(queue, offset),
+            Output::Clean {
+                queue,
+                checkpoint,
+                skipped,
+                entire,
+            } => match self.store.clean(queue, checkpoint, &skipped, entire, now()) {
+                Ok(cleaned) => {
+                    return Some(Input::Cleaned {
+                        queue,
+                        expired: cleaned.expired,
+                        remaining: cleaned.remaining,
+                    });
+                }
+                Err(error) => tracing::error!("Cannot clean a queue: {error}"),
+            },
+            Output::Remember { as_what, document } => {
+                let name = match as_what {
+                    Remembered::Seen => SEEN,
+                    Remembered::Applied => APPLIED,
+                };
+                self.store.put_document(name, document.into_bytes());
+            }
+            Output::LimitStore(bytes) => self.store.limit(bytes),
+            other => self.pass_on(other),
+        }
+        None
+    }
+
+    fn pass_on(&self, output: Output) {
+        match output {
+            Output::Answer { publish, verdict } => self.to_client(
+                publish.connection,
+                ToClient::Answer {
+                    number: publish.number,
+                    verdict,
+                },
+            ),
+            Output::Deliver {
+                connection,
+                delivery,
+                input,
+                envelope,
+            } => self.to_client(
+                connection,
+                ToClient::Deliver {
+                    delivery,
+                    input,
+                    envelope,
+                },
+            ),
+            Output::Close { connection } => self.to_client(connection, ToClient::Close),
+            Output::Send { send, sender, messages } => self.to_upstream(ToUpstream::Send { send, sender, messages }),
+            Output::Report { patch } => self.to_upstream(ToUpstream::Report { patch }),
+            Output::FetchTwin => self.to_upstream(ToUpstream::FetchTwin),
+            Output::Ready => self.reached(Milestone::Ready),
+            Output::CannotStart { reason } => self.reached(Milestone::CannotStart(reason)),
+            Output::Event(event) => (self.observer)(&event),
+            Output::Log(text) => tracing::info!("{text}"),
+            Output::Warn(text) => tracing::warn!("{text}"),
+            stored => unreachable!("{stored:?} is the store's"),
+        }
+    }
+
+    // A receiver that is gone has said so by another way, or the process ends.
+    fn to_client(&self, connection: ConnectionId, what: ToClient) {
+        if let Some(outbox) = self.clients.get(&connection) {
+            let _ = outbox.send(what);
+        }
+    }
+
+    fn to_upstream(&self, what: ToUpstream) {
+        let _ = self.upstream.send(what);
+    }
+
+    fn reached(&self, milestone: Milestone) {
+        let _ = self.milestones.send(milestone);
+    }
+}
+
+/// Wall-clock time.
+pub fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}

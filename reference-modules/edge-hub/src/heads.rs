@@ -1,0 +1,3 @@
+//! Protocol heads: they translate between a wire protocol and the core, and decide nothing.
+
+pub mod mqtt;

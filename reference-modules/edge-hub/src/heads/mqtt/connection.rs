@@ -1,0 +1,405 @@
+//! A connection after CONNACK: packets in, engine's words out.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
+
+use super::acknowledge::{Due, Pending};
+use super::bag::Pairs;
+use super::connect::{self, Accepted};
+use super::listener::Head;
+use super::subscriptions::Subscriptions;
+use super::topics::{self, Class, Publish};
+use crate::core::{ConnectionId, DeliveryId, DeliveryOutcome, Envelope, Input, PublishId, Telemetry, TwinChange};
+use crate::engine::ToClient;
+use crate::identity::ClientId;
+use crate::wire::{self, Incoming, Packet};
+
+/// PUBLISHes that may wait; with more the socket is not read.
+const MAX_PENDING: usize = 100;
+
+/// The id of every PUBLISH to a client, as the product has it.
+const PACKET_ID: u16 = 1;
+
+/// Why a connection ends.
+enum End {
+    /// DISCONNECT.
+    Orderly,
+    /// The hub wants it so; the will stays unsaid.
+    ByHub,
+    /// Anything else.
+    Abrupt,
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> End {
+        End::Abrupt
+    }
+}
+
+struct Connection<'a> {
+    head: &'a Head,
+    id: ConnectionId,
+    client: ClientId,
+    subscriptions: Subscriptions,
+    stored: bool,
+    takes_inputs: bool,
+    pending: Pending,
+    unacknowledged: VecDeque<Option<DeliveryId>>,
+    twins: mpsc::UnboundedSender<(u64, Vec<u8>)>,
+    out: Vec<u8>,
+}
+
+/// Serves a client until its connection ends, and says its will if need be.
+pub async fn run(head: &Head, id: ConnectionId, accepted: Accepted) {
+    let Accepted {
+        mut stream,
+        mut received,
+        client,
+        connect,
+        subscriptions,
+    } = accepted;
+    let (outbox, mut inbox) = mpsc::unbounded_channel();
+    let (twins, mut answers) = mpsc::unbounded_channel();
+    head.engine.attach(id, client.clone(), outbox);
+    let mut connection = Connection {
+        head,
+        id,
+        client,
+        subscriptions,
+        stored: !connect.clean_session(),
+        takes_inputs: false,
+        pending: Pending::default(),
+        unacknowledged: VecDeque::new(),
+        twins,
+        out: Vec::new(),
+    };
+    connection.tell_inputs();
+    let limit = keep_alive(connect.keep_alive(), head.settings.mqtt.max_keep_alive);
+    let end = connection.serve(&mut stream, &mut received, &mut inbox, &mut answers, limit).await;
+    if let (End::Abrupt, Some(topic)) = (&end, connect.will_topic().filter(|_| connect.will_flag())) {
+        let will = Incoming {
+            topic: topic.to_owned(),
+            qos: 1,
+            id: None,
+            dup: false,
+            retain: connect.will_retain(),
+            payload: Bytes::copy_from_slice(connect.will_payload().unwrap_or_default()),
+        };
+        connection.published(will, Some("Will"));
+    }
+    // The other side sees the end of the connection in any case.
+    let _ = stream.shutdown().await;
+}
+
+impl Connection<'_> {
+    async fn serve(
+        &mut self,
+        stream: &mut TlsStream<TcpStream>,
+        received: &mut BytesMut,
+        inbox: &mut mpsc::UnboundedReceiver<ToClient>,
+        answers: &mut mpsc::UnboundedReceiver<(u64, Vec<u8>)>,
+        limit: Option<Duration>,
+    ) -> End {
+        let mut heard = Instant::now();
+        loop {
+            match self.take_all(received).await {
+                Ok(0) => {}
+                Ok(_) => heard = Instant::now(),
+                Err(end) => return self.last_words(stream, end).await,
+            }
+            let stalled = self.pending.len() >= MAX_PENDING;
+            while let Ok(told) = inbox.try_recv() {
+                match self.told(told) {
+                    Ok(true) => heard = Instant::now(),
+                    Ok(false) => {}
+                    Err(end) => return self.last_words(stream, end).await,
+                }
+            }
+            if !self.pending.write(&mut self.out) {
+                return self.last_words(stream, End::Abrupt).await;
+            }
+            if let Err(error) = self.flush(stream).await {
+                return End::from(error);
+            }
+            let reads = self.pending.len() < MAX_PENDING;
+            if stalled && reads {
+                continue;
+            }
+            let silent_until = limit.map(|limit| heard + limit);
+            tokio::select! {
+                told = inbox.recv() => match told.map(|told| self.told(told)) {
+                    Some(Ok(true)) => heard = Instant::now(),
+                    Some(Ok(false)) => {}
+                    Some(Err(end)) => return self.last_words(stream, end).await,
+                    None => return End::ByHub,
+                },
+                Some((number, response)) = answers.recv() => {
+                    self.pending.settle_with(number, |due| due.before = response);
+                }
+                read = stream.read_buf(received), if reads => match read {
+                    Ok(0) | Err(_) => return End::Abrupt,
+                    Ok(_) => {}
+                },
+                () = tokio::time::sleep_until(silent_until.unwrap_or(heard)), if silent_until.is_some() => {
+                    return End::Abrupt;
+                }
+            }
+        }
+    }
+
+    /// Deals with every whole packet that was received, as far as they may wait; returns how many.
+    async fn take_all(&mut self, received: &mut BytesMut) -> Result<usize, End> {
+        let mut taken = 0;
+        while self.pending.len() < MAX_PENDING {
+            let Some(packet) = wire::take(received, self.max_bytes()).map_err(|_| End::Abrupt)? else { break };
+            taken += 1;
+            self.packet(packet).await?;
+        }
+        Ok(taken)
+    }
+
+    async fn packet(&mut self, packet: Packet) -> Result<(), End> {
+        match packet {
+            Packet::Publish(publish) => self.published(publish, None),
+            Packet::Puback(PACKET_ID) => self.acknowledged(),
+            Packet::Puback(_) | Packet::Stray => {
+                if self.head.settings.mqtt.abort_on_out_of_order_puback {
+                    return Err(End::Abrupt);
+                }
+            }
+            Packet::Subscribe(id, filters) => {
+                let granted: Vec<u8> = filters.iter().map(|(filter, qos)| self.subscriptions.subscribe(filter, *qos)).collect();
+                self.subscribed().await;
+                self.out.extend(wire::write_suback(id, &granted));
+            }
+            Packet::Unsubscribe(id, filters) => {
+                for filter in &filters {
+                    self.subscriptions.unsubscribe(filter);
+                }
+                self.subscribed().await;
+                self.out.extend(wire::write_unsuback(id));
+            }
+            Packet::Pingreq => self.out.extend(wire::PINGRESP),
+            Packet::Disconnect => return Err(End::Orderly),
+            _ => return Err(End::Abrupt),
+        }
+        Ok(())
+    }
+
+    async fn subscribed(&mut self) {
+        self.tell_inputs();
+        if self.stored {
+            let document = serde_json::to_vec(&self.subscriptions).expect("filters are plain data");
+            self.head.engine.remember(connect::document(&self.client), Some(document)).await;
+        }
+    }
+
+    fn tell_inputs(&mut self) {
+        let inputs = self.subscriptions.wants(Class::Inputs);
+        if inputs != self.takes_inputs {
+            self.takes_inputs = inputs;
+            self.head.engine.tell(Input::Subscribed {
+                connection: self.id,
+                inputs,
+            });
+        }
+    }
+
+    fn published(&mut self, publish: Incoming, message_type: Option<&str>) {
+        let read = topics::read(&publish.topic);
+        let faulty = matches!(read, Publish::Fault) || publish.qos == 2;
+        let number = self.pending.expect(Due {
+            before: Vec::new(),
+            acknowledge: publish.id,
+            close: faulty,
+        });
+        match read {
+            Publish::Telemetry {
+                sender,
+                mut application,
+                system,
+            } => {
+                let mut mark = |name: &str, value: &str| set(&mut application, name, value);
+                if publish.retain {
+                    mark("mqtt-retain", "true");
+                }
+                if publish.dup {
+                    mark("mqtt-dup", "true");
+                }
+                if let Some(message_type) = message_type {
+                    mark("MessageType", message_type);
+                }
+                self.head.engine.tell(Input::Published {
+                    publish: self.publish_id(number),
+                    telemetry: Telemetry {
+                        sender,
+                        properties: application,
+                        system,
+                        body: publish.payload,
+                        edge_message_id: uuid::Uuid::new_v4().to_string(),
+                    },
+                });
+            }
+            Publish::TwinGet { rid } => self.twin_get(number, rid),
+            Publish::TwinPatch { rid } => self.twin_patch(number, rid, publish.payload),
+            Publish::MethodResponse { .. } | Publish::Dropped | Publish::Fault => self.pending.settle_with(number, |_| {}),
+        }
+    }
+
+    fn twin_get(&self, number: u64, rid: String) {
+        let (upstream, engine) = (self.head.upstream.clone(), self.head.engine.clone());
+        let (client, twins) = (self.client.clone(), self.twins.clone());
+        let subscriptions = self.subscriptions.clone();
+        tokio::spawn(async move {
+            let (status, document) = upstream.twin(&engine, &client).await.unwrap_or_default();
+            let status = if status == 0 { 500 } else { status };
+            // The connection may be gone by now.
+            let _ = twins.send((number, response(&subscriptions, status, &rid, &document)));
+        });
+    }
+
+    /// The answer does not wait for IoT Hub, and the patch is routed too.
+    fn twin_patch(&mut self, number: u64, rid: String, patch: Bytes) {
+        let (upstream, engine) = (self.head.upstream.clone(), self.head.engine.clone());
+        let client = self.client.clone();
+        let forwarded = patch.clone();
+        tokio::spawn(async move {
+            if let Err(error) = upstream.report(&engine, &client, forwarded).await {
+                tracing::warn!("Cannot report properties of {client}: {error}");
+            }
+        });
+        if !rid.trim().is_empty() {
+            let response = response(&self.subscriptions, 204, &rid, &[]);
+            self.pending.prepare(number, response);
+        }
+        self.head.engine.tell(Input::TwinChanged {
+            publish: self.publish_id(number),
+            change: TwinChange {
+                reporter: self.client.clone(),
+                patch,
+                edge_message_id: uuid::Uuid::new_v4().to_string(),
+            },
+        });
+    }
+
+    /// Does what the engine says; true when something was sent to the client.
+    fn told(&mut self, told: ToClient) -> Result<bool, End> {
+        match told {
+            ToClient::Answer { number, verdict } => {
+                self.pending.settle(number, verdict);
+                Ok(false)
+            }
+            ToClient::Deliver {
+                delivery,
+                input,
+                envelope,
+            } => self.deliver(delivery, &input, &envelope),
+            ToClient::Close => Err(End::ByHub),
+        }
+    }
+
+    fn deliver(&mut self, delivery: DeliveryId, input: &str, envelope: &Arc<Envelope>) -> Result<bool, End> {
+        let message = &envelope.message;
+        let topic = topics::input(&self.client, input, &message.properties, &message.system);
+        let wanted = match message.properties.iter().find(|(name, _)| name == "mqtt-qos") {
+            Some((_, None)) => return Err(End::Abrupt),
+            Some((_, Some(value))) => level(value),
+            None => 1,
+        };
+        let Some(granted) = self.subscriptions.granted(&topic) else {
+            self.settled(delivery, DeliveryOutcome::Rejected);
+            return Ok(false);
+        };
+        let id = (granted.min(wanted) > 0).then_some(PACKET_ID);
+        match wire::write_publish(&topic, id, &message.body) {
+            Ok(publish) => self.out.extend(publish),
+            Err(error) => {
+                tracing::warn!("Cannot deliver a message to {}: {error}", self.client);
+                self.settled(delivery, DeliveryOutcome::Rejected);
+                return Ok(false);
+            }
+        }
+        match id {
+            Some(_) => self.unacknowledged.push_back(Some(delivery)),
+            None => self.settled(delivery, DeliveryOutcome::Delivered),
+        }
+        Ok(true)
+    }
+
+    fn acknowledged(&mut self) {
+        if let Some(Some(delivery)) = self.unacknowledged.pop_front() {
+            self.settled(delivery, DeliveryOutcome::Delivered);
+        }
+    }
+
+    fn settled(&self, delivery: DeliveryId, outcome: DeliveryOutcome) {
+        self.head.engine.tell(Input::Settled { delivery, outcome });
+    }
+
+    fn publish_id(&self, number: u64) -> PublishId {
+        PublishId {
+            connection: self.id,
+            number,
+        }
+    }
+
+    async fn flush(&mut self, stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+        if !self.out.is_empty() {
+            stream.write_all(&self.out).await?;
+            stream.flush().await?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    async fn last_words(&mut self, stream: &mut TlsStream<TcpStream>, end: End) -> End {
+        match self.flush(stream).await {
+            Ok(()) => end,
+            Err(error) => End::from(error),
+        }
+    }
+
+    fn max_bytes(&self) -> usize {
+        self.head.settings.mqtt.max_inbound_message_bytes
+    }
+}
+
+/// The limit is half as long again as what was asked for; none asked for is the upper bound.
+fn keep_alive(asked_secs: u16, bound: Option<Duration>) -> Option<Duration> {
+    let asked = Duration::from_millis(u64::from(asked_secs) * 1500);
+    match bound {
+        Some(bound) if asked.is_zero() => Some(bound),
+        Some(bound) => Some(asked.min(bound)),
+        None => Some(asked).filter(|asked| !asked.is_zero()),
+    }
+}
+
+fn level(value: &str) -> u8 {
+    match value {
+        "0" => 0,
+        _ => 1,
+    }
+}
+
+fn set(pairs: &mut Pairs, name: &str, value: &str) {
+    pairs.retain(|(known, _)| known != name);
+    pairs.push((name.to_owned(), Some(value.to_owned())));
+}
+
+/// The answer to a twin request, if a filter takes it.
+fn response(subscriptions: &Subscriptions, status: u16, rid: &str, document: &[u8]) -> Vec<u8> {
+    let topic = topics::twin_response(status, rid);
+    let Some(granted) = subscriptions.granted(&topic) else { return Vec::new() };
+    let id = (granted > 0).then_some(PACKET_ID);
+    wire::write_publish(&topic, id, document).unwrap_or_default()
+}
+

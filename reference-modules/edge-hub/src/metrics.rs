@@ -1,0 +1,141 @@
+//! The metrics page: `http://<hub>:9600/metrics`.
+//!
+//! Names and labels are the product's.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
+use tokio::net::TcpListener;
+
+use crate::core::Event;
+use crate::settings::Identity;
+
+/// All series.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    received: IntCounterVec,
+    sent: IntCounterVec,
+    dropped: IntCounterVec,
+    unacknowledged: IntCounterVec,
+    retries: IntCounterVec,
+    reported: IntCounterVec,
+    connects: IntCounterVec,
+    disconnects: IntCounterVec,
+    queue_length: GaugeVec,
+    connected: GaugeVec,
+}
+
+impl Metrics {
+    /// Empty series, labelled with where they come from.
+    pub fn new(identity: &Identity, instance: &str) -> Metrics {
+        let registry = Registry::new();
+        let options = |name: &str, help: &str| {
+            Opts::new(name, help)
+                .const_label("iothub", identity.iot_hub.as_str())
+                .const_label("edge_device", identity.device_id.as_str())
+                .const_label("instance_number", instance)
+                .const_label("ms_telemetry", "True")
+        };
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let series = IntCounterVec::new(options(name, help), labels).expect("names and labels are well-formed");
+            registry.register(Box::new(series.clone())).expect("names differ");
+            series
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            let series = GaugeVec::new(options(name, help), labels).expect("names and labels are well-formed");
+            registry.register(Box::new(series.clone())).expect("names differ");
+            series
+        };
+        Metrics {
+            received: counter("edgehub_messages_received_total", "Messages received from clients", &["route_output", "id"]),
+            sent: counter(
+                "edgehub_messages_sent_total",
+                "Messages sent to clients or upstream",
+                &["from", "to", "from_route_output", "to_route_input", "priority"],
+            ),
+            dropped: counter("edgehub_messages_dropped_total", "Messages given up", &["reason", "from", "from_route_output"]),
+            unacknowledged: counter(
+                "edgehub_messages_unack_total",
+                "Messages not acknowledged",
+                &["reason", "from", "from_route_output"],
+            ),
+            retries: counter("edgehub_operation_retry_total", "Operations tried again", &["id", "operation"]),
+            reported: counter("edgehub_reported_properties_total", "Updates of reported properties", &["target", "id"]),
+            connects: counter("edgehub_client_connect_success_total", "Clients that connected", &["id"]),
+            disconnects: counter("edgehub_client_disconnect_total", "Clients that left", &["id"]),
+            queue_length: gauge("edgehub_queue_length", "Messages that wait", &["endpoint", "priority"]),
+            connected: gauge("edgehub_connected_clients", "Clients connected now", &[]),
+            registry,
+        }
+    }
+
+    /// Counts what happened.
+    pub fn count(&self, event: &Event) {
+        match event {
+            Event::Received { id, output, .. } => self.received.with_label_values(&[output, id]).inc(),
+            Event::Sent {
+                from,
+                to,
+                output,
+                input,
+                priority,
+                ..
+            } => {
+                let priority = priority.to_string();
+                self.sent.with_label_values(&[from, to, output, input, &priority]).inc();
+            }
+            Event::Dropped { reason, from, output } => {
+                self.dropped.with_label_values(&[*reason, from, output]).inc();
+            }
+            Event::Unacknowledged { from, output } => {
+                self.unacknowledged.with_label_values(&["storage_failure", from, output]).inc();
+            }
+            Event::QueueLength {
+                endpoint,
+                priority,
+                length,
+            } => {
+                let priority = priority.to_string();
+                self.queue_length.with_label_values(&[endpoint, &priority]).set(*length as f64);
+            }
+            Event::Retry { endpoint, operation } => self.retries.with_label_values(&[endpoint, *operation]).inc(),
+            Event::ClientConnected { id, connected } => {
+                self.connects.with_label_values(&[id]).inc();
+                self.connected.with_label_values::<&str>(&[]).set(*connected as f64);
+            }
+            Event::ClientDisconnected { id, connected } => {
+                self.disconnects.with_label_values(&[id]).inc();
+                self.connected.with_label_values::<&str>(&[]).set(*connected as f64);
+            }
+            Event::ReportedUpdate => self.reported.with_label_values(&["upstream", "edge_hub"]).inc(),
+        }
+    }
+
+    /// The page.
+    pub fn page(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+
+    /// Serves the page for ever.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn listen(self, address: SocketAddr) -> std::io::Result<impl Future<Output = ()>> {
+        let listener = TcpListener::bind(address).await?;
+        let metrics = Arc::new(self);
+        let pages = Router::new().route(
+            "/metrics",
+            get(move || {
+                let page = metrics.page();
+                async move { page }
+            }),
+        );
+        Ok(async move {
+            let _ = axum::serve(listener, pages).await;
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! The identity scope: who may connect, and with what.
+//!
+//! - [`client`]: asks IoT Hub.
+//! - [`Identities`]: what it said, shared by everybody who asks.
+//!
+//! Source: Azure/iotedge, `Hub.CloudProxy/NestedDeviceScopeApiClient.cs`, `Hub.Core/DeviceScopeIdentitiesCache.cs`.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Deserialize;
+
+use crate::identity::ClientId;
+
+pub mod client;
+
+/// How an identity proves itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// With one of two keys, in base64.
+    Sas {
+        /// First key.
+        primary: String,
+        /// Second key.
+        secondary: String,
+    },
+    /// In a way this hub does not check.
+    Other,
+}
+
+/// An identity as IoT Hub describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceIdentity {
+    /// Who.
+    pub client: ClientId,
+    /// Whether it may connect; modules always may.
+    pub enabled: bool,
+    /// How it proves itself.
+    pub authentication: Authentication,
+}
+
+/// Everybody known.
+#[derive(Debug, Default)]
+pub struct Identities(Mutex<HashMap<ClientId, ServiceIdentity>>);
+
+impl Identities {
+    /// What is known of a client.
+    pub fn get(&self, client: &ClientId) -> Option<ServiceIdentity> {
+        self.lock().get(client).cloned()
+    }
+
+    /// Takes the place of all that was known.
+    pub fn replace(&self, identities: Vec<ServiceIdentity>) {
+        let identities = identities.into_iter().map(|identity| (identity.client.clone(), identity));
+        *self.lock() = identities.collect();
+    }
+
+    /// Learns of some; the one asked for is forgotten when it is not among them.
+    pub fn learn(&self, asked: &ClientId, identities: Vec<ServiceIdentity>) {
+        let mut known = self.lock();
+        known.remove(asked);
+        known.extend(identities.into_iter().map(|identity| (identity.client.clone(), identity)));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ClientId, ServiceIdentity>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One page of IoT Hub's answer. All three members must be there.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    devices: Option<Vec<Device>>,
+    modules: Option<Vec<Module>>,
+    /// Where to go on.
+    #[serde(deserialize_with = "present")]
+    pub continuation_link: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Device {
+    device_id: String,
+    status: String,
+    authentication: Mechanism,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Module {
+    device_id: String,
+    module_id: String,
+    authentication: Mechanism,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Mechanism {
+    #[serde(default)]
+    symmetric_key: Option<Keys>,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Keys {
+    primary_key: Option<String>,
+    secondary_key: Option<String>,
+}
+
+impl Page {
+    /// The identities of this page.
+    pub fn identities(self) -> Vec<ServiceIdentity> {
+        let devices = self.devices.unwrap_or_default().into_iter().map(|device| ServiceIdentity {
+            client: ClientId::device(device.device_id),
+            enabled: device.status == "enabled",
+            authentication: device.authentication.authentication(),
+        });
+        let modules = self.modules.unwrap_or_default().into_iter().map(|module| ServiceIdentity {
+            client: ClientId::module(module.device_id, module.module_id),
+            enabled: true,
+            authentication: module.authentication.authentication(),
+        });
+        devices.chain(modules).collect()
+    }
+}
+
+impl Mechanism {
+    fn authentication(self) -> Authentication {
+        match (self.kind.as_str(), self.symmetric_key) {
+            ("sas", Some(Keys { primary_key: Some(primary), secondary_key: Some(secondary) })) => {
+                Authentication::Sas { primary, secondary }
+            }
+            _ => Authentication::Other,
+        }
+    }
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = r#"{
+        "devices": [{"deviceId": "edge1", "generationId": "1", "status": "disabled", "capabilities": {"iotEdge": true},
+            "authentication": {"symmetricKey": {"primaryKey": "YQ==", "secondaryKey": "Yg=="}, "type": "sas"}}],
+        "modules": [{"deviceId": "edge1", "moduleId": "m", "generationId": "1",
+            "authentication": {"symmetricKey": null, "type": "none"}}],
+        "continuationLink": null
+    }"#;
+
+    #[test]
+    fn a_page_names_devices_and_modules() {
+        let page: Page = serde_json::from_str(PAGE).expect("complete");
+        let identities = page.identities();
+        assert!(!identities[0].enabled);
+        assert!(matches!(&identities[0].authentication, Authentication::Sas { primary, .. } if primary == "YQ=="));
+        assert_eq!(identities[1].client, ClientId::module("edge1", "m"));
+        assert!(identities[1].enabled, "modules always are");
+        assert_eq!(identities[1].authentication, Authentication::Other);
+    }
+
+    #[test]
+    fn a_page_without_continuation_is_incomplete() {
+        assert!(serde_json::from_str::<Page>(&PAGE.replace("continuationLink", "next")).is_err());
+    }
+
+    #[test]
+    fn who_is_not_in_an_answer_is_forgotten() {
+        let identities = Identities::default();
+        let page: Page = serde_json::from_str(PAGE).expect("complete");
+        identities.replace(page.identities());
+        let module = ClientId::module("edge1", "m");
+        assert!(identities.get(&module).is_some());
+        identities.learn(&module, Vec::new());
+        assert!(identities.get(&module).is_none());
+    }
+}

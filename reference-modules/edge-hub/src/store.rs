@@ -1,0 +1,401 @@
+//! What survives the process: queues, sessions, documents.
+//!
+//! - [`Store`]: the layout, the same over both backends.
+//! - `backend`: an ordered key-value space on disk (fjall, below `<StorageFolder>/edgeHub`) or in memory.
+//! - `record`: bytes of one message.
+//!
+//! A commit on disk is one write to the journal, handed to the operating system before the commit returns: it outlives
+//! the process, even a SIGKILL. To outlive a power loss too, every commit must be synced (`edgecert__fsync=true`), which
+//! costs a disk flush for each group of messages.
+//!
+//! ```text
+//! queues       length-prefixed queue name, offset -> message, time of acceptance, time to live
+//! checkpoints  queue name                         -> first unsettled offset
+//! messages     number                             -> the message, stored once whatever the number of queues
+//! copies       number                             -> queues that still refer to it, when more than one did
+//! documents    name                               -> sessions, twins
+//! ```
+//!
+//! Settled entries stay until the cleanup removes them, as in the product.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+mod backend;
+mod record;
+
+use crate::core::{Copy, Entry, Envelope, QueueId, Timestamp};
+use crate::faults::planted;
+use backend::{Backend, Change, Space};
+
+/// The store.
+#[derive(Debug)]
+pub struct Store {
+    backend: Backend,
+    queues: HashMap<QueueId, Opened>,
+    changes: Vec<Change>,
+    next_message: u64,
+    limit_bytes: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    name: String,
+    checkpoint: u64,
+    /// Position of the next entry.
+    next: u64,
+    /// Position behind the last committed entry.
+    committed: u64,
+    /// Committed entries, settled ones included.
+    entries: u64,
+    moved: bool,
+}
+
+/// What a queue held when it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueState {
+    /// First unsettled position.
+    pub checkpoint: u64,
+    /// Position of the next entry.
+    pub tail: u64,
+    /// Entries between them.
+    pub length: u64,
+}
+
+/// What a cleanup did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Messages nobody had taken, of which this was the last copy: sender and output.
+    pub expired: Vec<(String, String)>,
+    /// Entries that remain.
+    pub remaining: u64,
+}
+
+impl Store {
+    /// Opens the store below a folder, or creates it there.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or what is in it cannot be read.
+    pub fn on_disk(folder: &Path, sync: bool) -> io::Result<Store> {
+        Store::over(Backend::on_disk(folder, sync)?)
+    }
+
+    /// A store that is gone with the process.
+    pub fn in_memory() -> Store {
+        Store::over(Backend::in_memory()).expect("reading memory cannot fail")
+    }
+
+    fn over(backend: Backend) -> io::Result<Store> {
+        let next_message = backend.last(Space::Messages)?.map_or(0, |key| number(&key) + 1);
+        Ok(Store {
+            backend,
+            queues: HashMap::new(),
+            changes: Vec::new(),
+            next_message,
+            limit_bytes: None,
+        })
+    }
+
+    /// Limits the bytes an in-memory store takes; on disk there is no limit.
+    pub fn limit(&mut self, bytes: Option<u64>) {
+        self.limit_bytes = bytes;
+    }
+
+    /// Whether the limit is reached. It is looked at before a write, so one item may overshoot it.
+    pub fn is_full(&self) -> bool {
+        match (self.backend.bytes_in_memory(), self.limit_bytes) {
+            (Some(used), Some(limit)) => used >= limit,
+            _ => false,
+        }
+    }
+
+    /// Opens a queue under an id of the running process.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open_queue(&mut self, queue: QueueId, name: &str) -> io::Result<QueueState> {
+        let checkpoint = self.backend.get(Space::Checkpoints, name.as_bytes())?.map_or(0, |value| number(&value));
+        let keys = self.backend.range(Space::Queues, &entry_key(name, 0), &entry_key(name, u64::MAX), usize::MAX)?;
+        let offsets: Vec<u64> = keys.iter().map(|(key, _)| number(key)).collect();
+        let tail = offsets.last().map_or(checkpoint, |last| (last + 1).max(checkpoint));
+        let state = QueueState {
+            checkpoint,
+            tail,
+            length: offsets.iter().filter(|offset| **offset >= checkpoint).count() as u64,
+        };
+        self.queues.insert(
+            queue,
+            Opened {
+                name: name.to_owned(),
+                checkpoint,
+                next: tail,
+                committed: tail,
+                entries: offsets.len() as u64,
+                moved: false,
+            },
+        );
+        Ok(state)
+    }
+
+    /// Forgets the id of a queue; its entries stay.
+    pub fn close_queue(&mut self, queue: QueueId) {
+        self.note_checkpoint(queue);
+        self.queues.remove(&queue);
+    }
+
+    /// Erases a queue. Positions go on where they ended, should it be opened again.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn delete_queue(&mut self, queue: QueueId) -> io::Result<()> {
+        let Some(opened) = self.queues.remove(&queue) else { return Ok(()) };
+        let (from, to) = (entry_key(&opened.name, 0), entry_key(&opened.name, u64::MAX));
+        for (key, value) in self.backend.range(Space::Queues, &from, &to, usize::MAX)? {
+            self.changes.push(Change::Remove(Space::Queues, key));
+            if let Some(reference) = Reference::read(&value) {
+                self.drop_copy(reference.message)?;
+            }
+        }
+        self.put_checkpoint(&opened.name, opened.next);
+        Ok(())
+    }
+
+    /// Adds a message to queues, to be stored with the next commit; `None` when the store is full.
+    pub fn append(&mut self, envelope: &Envelope, enqueued: Timestamp, copies: &[Copy]) -> Option<Vec<u64>> {
+        if self.is_full() || copies.iter().any(|copy| !self.queues.contains_key(&copy.queue)) {
+            return None;
+        }
+        let message = self.next_message;
+        self.next_message += 1;
+        let key = message.to_be_bytes().to_vec();
+        self.changes.push(Change::Put(Space::Messages, key.clone(), record::write(&envelope.message)));
+        if copies.len() > 1 {
+            self.changes.push(Change::Put(Space::Copies, key, copies.len().to_be_bytes().to_vec()));
+        }
+        let mut offsets = Vec::with_capacity(copies.len());
+        for copy in copies {
+            let opened = self.queues.get_mut(&copy.queue)?;
+            let offset = opened.next;
+            opened.next += 1;
+            let reference = Reference {
+                message,
+                enqueued,
+                time_to_live_millis: copy.time_to_live_millis,
+            };
+            self.changes.push(Change::Put(Space::Queues, entry_key(&opened.name, offset), reference.write()));
+            offsets.push(offset);
+        }
+        Some(offsets)
+    }
+
+    /// Everything of a queue before this position is settled; written with the next commit.
+    pub fn checkpoint(&mut self, queue: QueueId, offset: u64) {
+        if let Some(opened) = self.queues.get_mut(&queue) {
+            opened.checkpoint = offset;
+            opened.moved = true;
+        }
+    }
+
+    /// Remembers a document, with the next commit.
+    pub fn put_document(&mut self, name: &str, document: Vec<u8>) {
+        self.changes.push(Change::Put(Space::Documents, name.as_bytes().to_vec(), document));
+    }
+
+    /// Forgets a document, with the next commit.
+    pub fn remove_document(&mut self, name: &str) {
+        self.changes.push(Change::Remove(Space::Documents, name.as_bytes().to_vec()));
+    }
+
+    /// A committed document.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn document(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.backend.get(Space::Documents, name.as_bytes())
+    }
+
+    /// Makes everything since the last commit durable, all or nothing.
+    ///
+    /// # Errors
+    /// When it is not durable; then none of it is in the store.
+    pub fn commit(&mut self) -> io::Result<()> {
+        let queues: Vec<QueueId> = self.queues.keys().copied().filter(|queue| self.queues[queue].moved).collect();
+        for queue in queues {
+            self.note_checkpoint(queue);
+        }
+        let result = match std::mem::take(&mut self.changes) {
+            changes if changes.is_empty() => return Ok(()),
+            changes => self.backend.commit(changes),
+        };
+        for opened in self.queues.values_mut() {
+            if result.is_ok() {
+                opened.entries += opened.next - opened.committed;
+            }
+            opened.committed = opened.next;
+        }
+        result
+    }
+
+    /// Reads entries of a queue, and tells where to read on. Entries that cannot be decoded are passed over.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn read(&self, queue: QueueId, from: u64, limit: usize) -> io::Result<(Vec<Entry>, u64)> {
+        let Some(opened) = self.queues.get(&queue) else { return Ok((Vec::new(), from)) };
+        let (first, end) = (entry_key(&opened.name, from), entry_key(&opened.name, u64::MAX));
+        let found = self.backend.range(Space::Queues, &first, &end, limit)?;
+        let next = match found.last() {
+            Some((key, _)) if found.len() == limit => number(key) + 1,
+            _ => opened.committed,
+        };
+        let mut entries = Vec::with_capacity(found.len());
+        for (key, value) in found {
+            entries.extend(self.entry(number(&key), &value)?);
+        }
+        Ok((entries, next))
+    }
+
+    /// Removes what is settled or expired from the head of a queue, up to the first entry that is neither; or, if
+    /// `entire`, wherever it stands.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn clean(&mut self, queue: QueueId, checkpoint: u64, skipped: &[u64], entire: bool, now: Timestamp) -> io::Result<Cleaned> {
+        let mut cleaned = Cleaned {
+            expired: Vec::new(),
+            remaining: 0,
+        };
+        let Some(opened) = self.queues.get(&queue) else { return Ok(cleaned) };
+        let (mut from, end) = (entry_key(&opened.name, 0), entry_key(&opened.name, u64::MAX));
+        let mut removed = 0;
+        'queue: loop {
+            let page = self.backend.range(Space::Queues, &from, &end, 256)?;
+            let Some((last, _)) = page.last() else { break };
+            from = [last.as_slice(), &[0]].concat();
+            for (key, value) in page {
+                let offset = number(&key);
+                let reference = Reference::read(&value);
+                let expired = reference.as_ref().is_none_or(|reference| reference.expired(now));
+                if offset >= checkpoint && !expired {
+                    if entire {
+                        continue;
+                    }
+                    break 'queue;
+                }
+                let untaken = skipped.contains(&offset) || offset >= checkpoint;
+                let sender = reference.as_ref().filter(|_| untaken).map(|reference| self.sender(reference.message));
+                self.changes.push(Change::Remove(Space::Queues, key));
+                removed += 1;
+                let last_copy = match &reference {
+                    Some(reference) => self.drop_copy(reference.message)?,
+                    None => false,
+                };
+                if last_copy {
+                    cleaned.expired.extend(sender.transpose()?.flatten());
+                }
+            }
+        }
+        self.commit()?;
+        if let Some(opened) = self.queues.get_mut(&queue) {
+            opened.entries = opened.entries.saturating_sub(removed);
+            cleaned.remaining = opened.entries;
+        }
+        Ok(cleaned)
+    }
+
+    fn entry(&self, offset: u64, value: &[u8]) -> io::Result<Option<Entry>> {
+        let Some(reference) = Reference::read(value) else { return Ok(None) };
+        let message = self.backend.get(Space::Messages, &reference.message.to_be_bytes())?;
+        Ok(message.as_deref().and_then(record::read).map(|message| Entry {
+            offset,
+            enqueued: reference.enqueued,
+            time_to_live_millis: reference.time_to_live_millis,
+            envelope: Arc::new(Envelope::stored(message)),
+        }))
+    }
+
+    fn sender(&self, message: u64) -> io::Result<Option<(String, String)>> {
+        let record = self.backend.get(Space::Messages, &message.to_be_bytes())?;
+        Ok(record.as_deref().and_then(record::read).map(|message| {
+            let envelope = Envelope::stored(message);
+            (envelope.sender.to_string(), envelope.output().to_owned())
+        }))
+    }
+
+    /// One queue less refers to a message. True when it was the last; then the message goes too.
+    fn drop_copy(&mut self, message: u64) -> io::Result<bool> {
+        let key = message.to_be_bytes().to_vec();
+        let pending = self.changes.iter().rev().find_map(|change| match change {
+            Change::Put(Space::Copies, known, value) if *known == key => Some(number(value)),
+            _ => None,
+        });
+        let copies = match pending {
+            Some(copies) => copies,
+            None => self.backend.get(Space::Copies, &key)?.map_or(1, |value| number(&value)),
+        };
+        if copies > 1 && !planted("S39-first-removal-takes-the-body") {
+            self.changes.push(Change::Put(Space::Copies, key, (copies - 1).to_be_bytes().to_vec()));
+            return Ok(false);
+        }
+        self.changes.push(Change::Remove(Space::Copies, key.clone()));
+        self.changes.push(Change::Remove(Space::Messages, key));
+        Ok(true)
+    }
+
+    fn note_checkpoint(&mut self, queue: QueueId) {
+        let Some(opened) = self.queues.get_mut(&queue) else { return };
+        if std::mem::take(&mut opened.moved) {
+            let (name, offset) = (opened.name.clone(), opened.checkpoint);
+            self.put_checkpoint(&name, offset);
+        }
+    }
+
+    fn put_checkpoint(&mut self, name: &str, offset: u64) {
+        let value = offset.to_be_bytes().to_vec();
+        self.changes.push(Change::Put(Space::Checkpoints, name.as_bytes().to_vec(), value));
+    }
+}
+
+/// What a queue holds of a message.
+struct Reference {
+    message: u64,
+    enqueued: Timestamp,
+    time_to_live_millis: Option<u64>,
+}
+
+impl Reference {
+    fn write(&self) -> Vec<u8> {
+        let time_to_live = self.time_to_live_millis.unwrap_or(u64::MAX);
+        [self.message, self.enqueued.as_millis(), time_to_live].map(u64::to_be_bytes).concat()
+    }
+
+    fn read(value: &[u8]) -> Option<Reference> {
+        let mut fields = value.chunks_exact(8).map(number);
+        Some(Reference {
+            message: fields.next()?,
+            enqueued: Timestamp::from_millis(fields.next()?),
+            time_to_live_millis: Some(fields.next()?).filter(|millis| *millis != u64::MAX),
+        })
+    }
+
+    fn expired(&self, now: Timestamp) -> bool {
+        self.time_to_live_millis
+            .is_some_and(|limit| now.since(self.enqueued).as_millis() >= u128::from(limit))
+    }
+}
+
+fn entry_key(name: &str, offset: u64) -> Vec<u8> {
+    let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
+    [&length.to_be_bytes(), name.as_bytes(), &offset.to_be_bytes()].concat()
+}
+
+/// The last eight bytes as a number.
+fn number(bytes: &[u8]) -> u64 {
+    let tail = bytes.len().saturating_sub(8);
+    bytes[tail..].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! The connections to IoT Hub: MQTT, one session for each identity the hub acts for, its own among them.
+//!
+//! - [`session`]: the operations of one identity.
+//! - `connection`: one MQTT connection.
+//! - `event`: a message as IoT Hub gets it.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::core::{Input, SendOutcome};
+use crate::dial::Dialler;
+use crate::engine::{Engine, ToUpstream};
+use crate::identity::ClientId;
+use crate::scope::client::Scope;
+use crate::settings::Settings;
+use crate::workload::Workload;
+
+mod connection;
+mod event;
+pub mod session;
+
+use session::{Job, Notice, Session};
+
+/// What every session needs.
+pub struct Context {
+    /// Settings.
+    pub settings: Arc<Settings>,
+    /// Signs for the hub itself.
+    pub workload: Workload,
+    /// Keys of everybody else.
+    pub scope: Arc<Scope>,
+    /// Opens connections.
+    pub dialler: Dialler,
+}
+
+/// All sessions.
+#[derive(Clone)]
+pub struct Upstream {
+    context: Arc<Context>,
+    own: ClientId,
+    sessions: Arc<Mutex<HashMap<ClientId, mpsc::UnboundedSender<Job>>>>,
+}
+
+impl Upstream {
+    /// No session yet.
+    pub fn new(context: Context) -> Upstream {
+        let identity = &context.settings.identity;
+        Upstream {
+            own: ClientId::module(identity.device_id.clone(), identity.module_id.clone()),
+            context: Arc::new(context),
+            sessions: Arc::default(),
+        }
+    }
+
+    /// Keeps the hub's own session, and does what the engine says, for ever.
+    pub async fn run(self, engine: Engine, mut inbox: mpsc::UnboundedReceiver<ToUpstream>) {
+        let (notices, mut noticed) = mpsc::unbounded_channel();
+        let session = Session::new(self.context.clone(), self.own.clone(), engine.clone(), Some(notices));
+        self.lock().insert(self.own.clone(), session.start());
+        let began = Instant::now();
+        let patience = self.context.settings.cloud_operation_timeout;
+        let mut heard = false;
+        loop {
+            tokio::select! {
+                told = inbox.recv() => match told {
+                    Some(told) => self.do_as_told(&engine, told),
+                    None => return,
+                },
+                Some(notice) = noticed.recv() => match notice {
+                    Notice::Connected => {
+                        heard = true;
+                        engine.tell(Input::UpstreamConnected);
+                        self.fetch_twin(&engine);
+                    }
+                    Notice::Desired(patch) => engine.tell(Input::DesiredPatch(patch)),
+                },
+                () = tokio::time::sleep(patience.saturating_sub(began.elapsed())), if !heard => {
+                    heard = true;
+                    engine.tell(Input::TwinUnobtainable(String::from("no connection to IoT Hub")));
+                }
+            }
+        }
+    }
+
+    /// Reads the twin of a client.
+    ///
+    /// # Errors
+    /// When IoT Hub does not answer in time.
+    pub async fn twin(&self, engine: &Engine, client: &ClientId) -> io::Result<(u16, Bytes)> {
+        self.ask(engine, client, |answer| Job::TwinGet { answer }).await
+    }
+
+    /// Updates the reported properties of a client.
+    ///
+    /// # Errors
+    /// When IoT Hub does not answer in time.
+    pub async fn report(&self, engine: &Engine, client: &ClientId, patch: Bytes) -> io::Result<(u16, Bytes)> {
+        self.ask(engine, client, |answer| Job::TwinPatch { patch, answer }).await
+    }
+
+    fn do_as_told(&self, engine: &Engine, told: ToUpstream) {
+        match told {
+            ToUpstream::Send { send, sender, messages } => {
+                let job = Job::Telemetry { send, messages };
+                if self.give(engine, &sender, job).is_err() {
+                    let outcome = SendOutcome::Failed;
+                    engine.tell(Input::Sent { send, accepted: 0, outcome });
+                }
+            }
+            ToUpstream::Report { patch } => {
+                let (this, engine) = (self.clone(), engine.clone());
+                tokio::spawn(async move {
+                    let answer = this.report(&engine, &this.own, Bytes::from(patch)).await;
+                    let accepted = answer.is_ok_and(|(status, _)| status < 300);
+                    engine.tell(Input::Reported { accepted });
+                });
+            }
+            ToUpstream::FetchTwin => self.fetch_twin(engine),
+        }
+    }
+
+    fn fetch_twin(&self, engine: &Engine) {
+        let (this, engine) = (self.clone(), engine.clone());
+        tokio::spawn(async move {
+            match this.twin(&engine, &this.own).await {
+                Ok((200, document)) => match serde_json::from_slice::<Value>(&document) {
+                    Ok(document) => engine.tell(Input::Twin(document["desired"].to_string())),
+                    Err(error) => engine.tell(Input::TwinUnobtainable(error.to_string())),
+                },
+                Ok((status, _)) => engine.tell(Input::TwinUnobtainable(format!("status {status}"))),
+                Err(error) => engine.tell(Input::TwinUnobtainable(error.to_string())),
+            }
+        });
+    }
+
+    async fn ask<F>(&self, engine: &Engine, client: &ClientId, job: F) -> io::Result<(u16, Bytes)>
+    where
+        F: FnOnce(oneshot::Sender<(u16, Bytes)>) -> Job,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.give(engine, client, job(answer))?;
+        answered.await.map_err(|_| io::Error::other("the connection to IoT Hub broke"))
+    }
+
+    fn give(&self, engine: &Engine, client: &ClientId, job: Job) -> io::Result<()> {
+        let mut sessions = self.lock();
+        let inbox = sessions.entry(client.clone()).or_insert_with(|| {
+            Session::new(self.context.clone(), client.clone(), engine.clone(), None).start()
+        });
+        inbox.send(job).map_err(|_| io::Error::other("the session has ended"))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ClientId, mpsc::UnboundedSender<Job>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long a connection may be silent before it is asked for a sign of life.
+pub(crate) const PING_PERIOD: Duration = Duration::from_secs(100);

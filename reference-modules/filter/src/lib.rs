@@ -1,0 +1,1 @@
+//! A module that passes on what exceeds a threshold.

@@ -1,0 +1,1 @@
+//! What a module needs to reach its edgeHub, and nothing more.

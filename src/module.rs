@@ -1,0 +1,35 @@
+//! `edgecert module`: the reference modules, each started from nothing but the module environment contract.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Subcommand)]
+pub enum Name {
+    /// Sends numbered readings.
+    Sensor,
+    /// Passes on what it receives.
+    Relay,
+    /// Passes on what exceeds a threshold.
+    Filter,
+}
+
+pub fn run(name: Name) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        };
+        let environment = std::env::vars();
+        match name {
+            Name::Sensor | Name::Relay | Name::Filter => { let _ = (environment, stop); anyhow::bail!("soon") }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}

@@ -1,0 +1,85 @@
+//! Which tests run, and how many generated cases each judges.
+
+use std::collections::BTreeSet;
+
+use harness::requirement::Catalogue;
+use harness::runner::Test;
+
+/// Generated cases of a run that names no number.
+pub const CASES: u64 = 2_400;
+
+/// What the command line asks for.
+#[derive(Debug, Default, Clone, clap::Args)]
+pub struct Selection {
+    /// Run one suite only; may be given several times (`edgecert list suites`).
+    #[arg(long = "suite", value_name = "NAME")]
+    pub suites: Vec<String>,
+    /// Run tests whose name contains this text.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Run tests of one requirement only; may be given several times.
+    #[arg(long = "requirement", value_name = "ID")]
+    pub requirements: Vec<String>,
+}
+
+impl Selection {
+    /// Whether the names exist.
+    ///
+    /// # Errors
+    /// The name that does not, and where to look.
+    pub fn check(&self, catalogue: &Catalogue) -> anyhow::Result<()> {
+        for suite in &self.suites {
+            if !suites::SUITES.iter().any(|(name, _)| name == suite) {
+                anyhow::bail!("--suite {suite}: there is no such suite; `edgecert list suites` names them all");
+            }
+        }
+        for id in &self.requirements {
+            if catalogue.get(id).is_none() {
+                anyhow::bail!("--requirement {id}: there is no such requirement; `edgecert list requirements` names them all");
+            }
+        }
+        Ok(())
+    }
+
+    fn takes(&self, test: &Test) -> bool {
+        let in_suite = self.suites.is_empty() || self.suites.iter().any(|suite| suite == test.suite);
+        let named = self.filter.as_ref().is_none_or(|text| test.name.contains(text.as_str()));
+        let required = self.requirements.is_empty() || test.requirements.iter().any(|id| self.requirements.contains(id));
+        in_suite && named && required
+    }
+
+    /// The chosen tests with their numbers of cases. `cases` is shared among *all* tests by their weights, so that a
+    /// test judges the same cases whatever runs beside it.
+    ///
+    /// # Errors
+    /// When nothing is left to run.
+    pub fn tests(&self, cases: u64) -> anyhow::Result<Vec<(Test, u64)>> {
+        let all = suites::tests();
+        let weights: u64 = all.iter().map(|test| u64::from(test.weight)).sum();
+        let chosen: Vec<(Test, u64)> = all
+            .into_iter()
+            .filter(|test| self.takes(test))
+            .map(|test| {
+                let share = u64::from(test.weight) * cases;
+                let cases = if test.weight == 0 { 0 } else { share.div_ceil(weights).max(1) };
+                (test, cases)
+            })
+            .collect();
+        if chosen.is_empty() {
+            anyhow::bail!("no test is left to run; `edgecert list requirements --format json` shows the tests of each requirement");
+        }
+        Ok(chosen)
+    }
+}
+
+/// Tests of any of these requirements, the quickest first.
+pub fn tests_of(requirements: &BTreeSet<&str>, suites_wanted: &[String], cases: u64) -> anyhow::Result<Vec<(Test, u64)>> {
+    let selection = Selection {
+        suites: suites_wanted.to_vec(),
+        filter: None,
+        requirements: requirements.iter().map(|id| (*id).to_owned()).collect(),
+    };
+    let mut tests = selection.tests(cases)?;
+    tests.sort_by_key(|(test, cases)| (!test.needs.is_empty(), *cases));
+    Ok(tests)
+}

@@ -1,0 +1,75 @@
+//! How tests are declared: a name that is a claim, the requirements it covers, and what to play.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use harness::outcome::{Outcome, Violation};
+use harness::runner::{Body, Test, Worker};
+use harness::stage::{Stage, StageError};
+use harness::subject::Ability;
+use proptest::strategy::Strategy;
+
+use crate::property::{self, Play};
+
+fn test(suite: &'static str, name: &str, requirements: &[&str], weight: u32, body: Body) -> Test {
+    Test {
+        name: name.to_owned(),
+        suite,
+        requirements: requirements.iter().map(|id| (*id).to_owned()).collect(),
+        needs: Vec::new(),
+        weight,
+        body,
+    }
+}
+
+/// One case, written down, played on the worker's stage.
+pub fn example<T: Send + Sync + 'static>(
+    suite: &'static str,
+    name: &str,
+    requirements: &[&str],
+    case: T,
+    play: for<'a> fn(&'a mut Stage, &'a T) -> BoxFuture<'a, Result<Option<Violation>, StageError>>,
+) -> Test {
+    let case = Arc::new(case);
+    let body: Body = Box::new(move |worker| {
+        let case = case.clone();
+        Box::pin(async move {
+            let found = play(worker.stage().await?, &case).await?;
+            Ok(found.map_or(Outcome::Conforms, |violation| Outcome::Violated(Box::new(violation))))
+        })
+    });
+    test(suite, name, requirements, 0, body)
+}
+
+/// A course of its own, without generated input.
+pub fn fixed(
+    suite: &'static str,
+    name: &str,
+    requirements: &[&str],
+    play: for<'a> fn(&'a mut Worker) -> BoxFuture<'a, Result<Outcome, StageError>>,
+) -> Test {
+    test(suite, name, requirements, 0, Box::new(play))
+}
+
+/// As [`fixed`], for subjects that can be stopped and started.
+pub fn restarting(
+    suite: &'static str,
+    name: &str,
+    requirements: &[&str],
+    play: for<'a> fn(&'a mut Worker) -> BoxFuture<'a, Result<Outcome, StageError>>,
+) -> Test {
+    Test {
+        needs: vec![Ability::Restart],
+        ..fixed(suite, name, requirements, play)
+    }
+}
+
+/// Generated cases; `weight` is the test's share of them.
+pub fn property<S>(suite: &'static str, name: &str, requirements: &[&str], weight: u32, strategy: fn() -> S, play: Play<S::Value>) -> Test
+where
+    S: Strategy + 'static,
+    S::Value: Clone + Send + Sync + 'static,
+{
+    let body: Body = Box::new(move |worker| Box::pin(property::check(worker, strategy, play)));
+    test(suite, name, requirements, weight, body)
+}

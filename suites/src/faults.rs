@@ -1,0 +1,41 @@
+//! Planted faults: what each breaks, and which requirements it violates. The subject knows only their names.
+
+use serde::{Deserialize, Serialize};
+
+/// A defect that can be planted in the reference edgeHub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// The name to plant it by.
+    pub id: String,
+    /// Its row in the list of how such systems fail, when it stands there.
+    #[serde(default)]
+    pub catalogue: Option<String>,
+    /// Requirements it violates; a test of one of these must notice it.
+    pub violates: Vec<String>,
+    /// What goes wrong.
+    pub what: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    fault: Vec<Fault>,
+}
+
+/// All faults, in the order of their files.
+///
+/// # Errors
+/// The file's name, with place and cause; a test holds that there is none.
+pub fn all() -> Result<Vec<Fault>, String> {
+    let files = [
+        ("language.toml", include_str!("../faults/language.toml")),
+        ("runtime.toml", include_str!("../faults/runtime.toml")),
+    ];
+    let mut faults = Vec::new();
+    for (name, text) in files {
+        let file: File = toml::from_str(text).map_err(|error| format!("faults/{name}: {error}"))?;
+        faults.extend(file.fault);
+    }
+    Ok(faults)
+}

@@ -1,0 +1,59 @@
+//! What must hold: requirements, models, properties, examples, planted faults. Nothing here depends on a subject.
+//!
+//! - `requirements/*.toml`, `faults/*.toml`, `examples/*.toml`: data. [`catalogue`] and [`faults`] read it.
+//! - [`routing`], [`telemetry`]: the suites.
+//! - [`scene`], [`refusal`], [`course`]: the forms a case can take, and how each is judged.
+//! - [`property`], [`generate`]: generated cases. [`model`] and [`oracle`]: what must come of them.
+//! - [`vectors`]: recorded results of the product's code, replayed on the oracle.
+
+pub mod course;
+pub mod declare;
+pub mod examples;
+pub mod faults;
+pub mod generate;
+pub mod model;
+pub mod oracle;
+pub mod property;
+pub mod refusal;
+pub mod routing;
+pub mod scene;
+pub mod scenes;
+pub mod telemetry;
+pub mod vectors;
+
+use harness::environment::Blueprint;
+use harness::requirement::{Catalogue, CatalogueError};
+use harness::runner::Test;
+
+/// The suites, each with one sentence about it.
+pub const SUITES: [(&str, &str); 2] = [
+    ("routing", "configuration, sources, sinks, the condition language, fan-out, live changes: where a message goes"),
+    ("telemetry", "topics, property bag, system properties, sender and body: what a message is when it arrives"),
+];
+
+/// Every requirement.
+///
+/// # Errors
+/// [`CatalogueError`] names the file; a test holds that there is none.
+pub fn catalogue() -> Result<Catalogue, CatalogueError> {
+    Catalogue::parse([
+        ("routing.toml", include_str!("../requirements/routing.toml")),
+        ("mqtt.toml", include_str!("../requirements/mqtt.toml")),
+    ])
+}
+
+/// Every test, in the order of the suites.
+pub fn tests() -> Vec<Test> {
+    let mut tests = routing::tests();
+    tests.extend(telemetry::tests());
+    tests
+}
+
+/// What every stage has.
+pub fn blueprint() -> Blueprint {
+    let numbered: Vec<String> = (0..16).map(|number| format!("i{number}")).collect();
+    let mut inputs: Vec<(&str, &str)> = numbered.iter().map(|input| ("sink", input.as_str())).collect();
+    inputs.extend([("other", "in"), ("other", "IN")]);
+    let modules = ["probe", "m1", "m10", "cam", "cam2", "sink", "other", "dot.ted"];
+    Blueprint::new("gw7", &modules, &["leaf1", "leaf2"], &inputs)
+}

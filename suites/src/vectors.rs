@@ -1,0 +1,127 @@
+//! Results recorded from the product's code, replayed: what a program answers, and whether that agrees.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::oracle::{self, Message, RouteRefusal, Sink, Source, Stage, Truth};
+
+/// What the oracle answers to one row; `None` for kinds of row it has no opinion on.
+pub fn answer(row: &Value) -> Option<Value> {
+    if row["condition"].is_string() && row["message"].is_object() {
+        return Some(condition(row));
+    }
+    if row["route"].is_string() {
+        return Some(route(row["route"].as_str()?));
+    }
+    if row["pattern"].is_string() {
+        return Some(source(row));
+    }
+    None
+}
+
+fn condition(row: &Value) -> Value {
+    let pairs = |value: &Value| {
+        let members = value.as_object().into_iter().flatten();
+        members.map(|(name, value)| (name.clone(), value.as_str().map(str::to_owned))).collect::<Vec<_>>()
+    };
+    let message = Message {
+        source: Source::LeafDevice,
+        properties: pairs(&row["message"]["app"]),
+        system: pairs(&row["message"]["sys"]),
+        body: STANDARD.decode(row["message"]["body_base64"].as_str().unwrap_or_default()).unwrap_or_default(),
+    };
+    match oracle::condition(row["condition"].as_str().unwrap_or_default()) {
+        Err(Stage::Parse) => json!({ "result": "compile-error", "stage": "route" }),
+        Err(Stage::Compile) => json!({ "result": "compile-error", "stage": "compile" }),
+        Ok(condition) => json!({ "result": match condition.evaluate(&message) {
+            Truth::True => "true",
+            Truth::False => "false",
+            Truth::Undefined => "undefined",
+        }}),
+    }
+}
+
+fn route(text: &str) -> Value {
+    let parsed = match oracle::route(text) {
+        Ok(parsed) => parsed,
+        Err(refusal) => {
+            let error = match refusal {
+                RouteRefusal::Grammar => "grammar",
+                RouteRefusal::Sink => "sink",
+                RouteRefusal::Empty => "empty",
+            };
+            return json!({ "result": "parse-error", "error": error });
+        }
+    };
+    let mut answer = json!({
+        "result": "ok",
+        "source": parsed.source,
+        "condition": parsed.condition,
+        "compiles": parsed.compiles(),
+    });
+    match parsed.sink {
+        Sink::Upstream => answer["sink"] = json!("upstream"),
+        Sink::Input { module, input } => {
+            answer["sink"] = json!("module");
+            answer["module"] = json!(module);
+            answer["input"] = json!(input);
+        }
+    }
+    answer
+}
+
+fn source(row: &Value) -> Value {
+    let message = &row["message"];
+    let source = match message["kind"].as_str() {
+        Some("module") => Source::Module {
+            module: message["module"].as_str().unwrap_or_default().to_owned(),
+            output: message["output"].as_str().map(str::to_owned),
+        },
+        Some("twin") => Source::TwinChange,
+        _ => Source::LeafDevice,
+    };
+    let text = format!("FROM {} INTO $upstream", row["pattern"].as_str().unwrap_or_default());
+    let pattern = oracle::route(&text).map(|route| route.source).unwrap_or_default();
+    json!({
+        "normalized": pattern,
+        "message_source": oracle::own_path(&source),
+        "match": oracle::source_matches(&pattern, &source),
+    })
+}
+
+/// Where an answer differs from the recorded result, if it does.
+///
+/// Messages and positions of errors are hints and not compared; nor are rows marked uncertain. `bare`, the result for
+/// a condition outside any route, cannot be seen on a hub.
+pub fn difference(row: &Value, answer: &Value) -> Option<String> {
+    if row["uncertain"].is_string() {
+        return None;
+    }
+    let answer = answer.as_object()?;
+    let wrong: Vec<String> = answer
+        .iter()
+        .filter(|(name, given)| recorded(row, name) != **given)
+        .map(|(name, given)| format!("{name}: recorded {}, answered {given}", recorded(row, name)))
+        .collect();
+    (!wrong.is_empty()).then(|| wrong.join("; "))
+}
+
+/// The recorded value of a member. A condition that fails to compile by accident fails to compile.
+fn recorded(row: &Value, name: &str) -> Value {
+    let value = row.get(name).cloned().unwrap_or_default();
+    match (name, value.as_str()) {
+        ("stage", Some("internal")) => json!("compile"),
+        _ => value,
+    }
+}
+
+/// Members of a row that identify it in a list of differences.
+pub fn label(row: &Value) -> String {
+    let id = row["id"].as_str().unwrap_or("?");
+    let shown: Map<String, Value> = ["condition", "route", "pattern", "op", "document"]
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), row.get(*name)?.clone())))
+        .collect();
+    format!("{id} {}", Value::Object(shown))
+}

@@ -1,0 +1,32 @@
+//! The oracle agrees with every recorded result it has an opinion on.
+
+use suites::vectors;
+
+fn agrees(text: &str) {
+    let mut wrong = Vec::new();
+    let mut judged = 0;
+    for line in text.lines() {
+        let row = serde_json::from_str(line).expect("each line is JSON");
+        let answer = vectors::answer(&row).expect("the oracle knows rows of this file");
+        judged += 1;
+        if let Some(difference) = vectors::difference(&row, &answer) {
+            wrong.push(format!("{}\n    {difference}", vectors::label(&row)));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {judged} rows differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn conditions_agree() {
+    agrees(include_str!("../../fixtures/vectors/conditions.jsonl"));
+}
+
+#[test]
+fn routes_agree() {
+    agrees(include_str!("../../fixtures/vectors/routes.jsonl"));
+}
+
+#[test]
+fn sources_agree() {
+    agrees(include_str!("../../fixtures/vectors/sources.jsonl"));
+}
