@@ -346,7 +346,7 @@ impl Environment {
             routes.insert(format!("anchor-up-{module}"), json!(format!("FROM /messages/modules/{module}/outputs/upstream-marker INTO $upstream")));
         }
         if !self.blueprint.leaf_devices.is_empty() {
-            routes.insert("anchor-up-leaf".into(), json!("FROM /messages WHERE own = 'leaf' INTO $upstream"));
+            routes.insert("anchor-up-leaf".into(), json!("FROM /messages WHERE own = 'marker' AND NOT is_defined($connectionModuleId) INTO $upstream"));
         }
         routes
     }

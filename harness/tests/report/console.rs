@@ -119,9 +119,9 @@ fn a_run_in_which_all_conform_is_quiet() {
       routing ended: 3 tests, 1,800 cases
       telemetry ended: 1 test, 612 cases
 
-      suite       tests     cases   test time
-      routing         3     1,800        25 s   all conform
-      telemetry       1       612       8.3 s   all conform
+      suite      tests    cases  test time
+      routing        3    1,800       25 s  all conform
+      telemetry      1      612      8.3 s  all conform
 
       of 6 requirements: 1 without a test
 
@@ -162,10 +162,9 @@ fn a_violation_tells_claim_symptom_case_and_command() {
     NOT APPLICABLE  the subject lacks the ability `restart`
       routing::restart::acknowledged_messages_survive
 
-      suite       tests     cases   test time
-      routing         3     1,800        25 s   1 conform, 1 violated, 1 not
-                                                applicable
-      telemetry       1       612       8.3 s   all conform
+      suite      tests    cases  test time
+      routing        3    1,800       25 s  1 conform, 1 violated, 1 not applicable
+      telemetry      1      612      8.3 s  all conform
 
       of 6 requirements: 1 without a test
 
@@ -190,9 +189,9 @@ fn a_test_that_could_not_tell_says_why() {
       routing ended: 3 tests, 1,800 cases
       telemetry ended: 1 test, 612 cases
 
-      suite       tests     cases   test time
-      routing         3     1,800        25 s   2 conform, 1 inconclusive
-      telemetry       1       612       8.3 s   all conform
+      suite      tests    cases  test time
+      routing        3    1,800       25 s  2 conform, 1 inconclusive
+      telemetry      1      612      8.3 s  all conform
 
       of 6 requirements: 1 without a test
 
@@ -207,9 +206,9 @@ fn an_interrupted_run_says_how_far_it_came() {
       4 tests, 2,412 generated cases, seed 5eed
     stopped before all tests had ended
 
-      suite       tests     cases   test time
-      routing         3     1,500        15 s   1 conform, 2 not ended
-      telemetry       1         0       0.0 s   1 not ended
+      suite      tests    cases  test time
+      routing        3    1,500       15 s  1 conform, 2 not ended
+      telemetry      1        0      0.0 s  1 not ended
 
       of 6 requirements: 4 not run, 1 without a test
 

@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use harness::report::{self, json, v1};
 
@@ -24,17 +25,20 @@ fn the_three_files_are_written_and_nothing_else_is_left() {
 }
 
 #[test]
-fn evidence_below_the_report_is_named_relative_to_it() {
+fn evidence_below_the_report_is_named_relative_to_it_and_any_other_in_full() {
     let report = v1::Report::from(&sample::record(&sample::one_violated()));
     let evidence = |report: &v1::Report| report.violations[0].evidence.clone().expect("kept");
-    let below = report.clone().relative_to("report".as_ref());
-    assert!(
-        evidence(&below).starts_with("evidence/"),
-        "{}",
-        evidence(&below)
-    );
-    let elsewhere = report.clone().relative_to("somewhere/else".as_ref());
-    assert_eq!(evidence(&elsewhere), evidence(&report));
+    let here = std::env::current_dir().expect("there is one");
+    for folder in [
+        PathBuf::from("report"),
+        "./report/".into(),
+        here.join("report"),
+    ] {
+        let below = evidence(&report.clone().relative_to(&folder));
+        assert!(below.starts_with("evidence/"), "{below}");
+    }
+    let elsewhere = evidence(&report.clone().relative_to("somewhere/else".as_ref()));
+    assert_eq!(Path::new(&elsewhere), here.join(evidence(&report)));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 use std::collections::BTreeSet;
 
+use harness::event::Event;
+use harness::outcome::Outcome;
 use harness::report::{html, v1};
 
 use crate::{awkward, sample};
 
-fn page(events: &[harness::event::Event]) -> String {
+fn page(events: &[Event]) -> String {
     html::page(&v1::Report::from(&sample::record(events)))
 }
 
@@ -115,7 +117,7 @@ fn no_outcome_is_told_by_colour_alone() {
 #[test]
 fn a_planted_fault_and_an_interruption_are_told_beside_the_verdict() {
     let mut events = sample::interrupted();
-    if let harness::event::Event::RunStarted { planted, .. } = &mut events[0] {
+    if let Event::RunStarted { planted, .. } = &mut events[0] {
         *planted = Some("route-prefix".to_owned());
     }
     let words = words(&page(&events));
@@ -125,4 +127,44 @@ fn a_planted_fault_and_an_interruption_are_told_beside_the_verdict() {
         "{head}"
     );
     assert!(head.contains("stopped before it ended"), "{head}");
+}
+
+#[test]
+fn a_requirement_of_which_some_tests_never_ended_is_told_as_partly_run() {
+    let over = |transport| sample::test(sample::FAN_OUT, transport, 3, &["ROUTE-FAN-01"]);
+    let words = words(&page(&[
+        sample::started(vec![over("mqtt"), over("amqp")]),
+        sample::finished(&over("mqtt"), Outcome::Conforms, 10),
+        Event::Interrupted,
+        sample::ended(1),
+    ]));
+    let (_, after) = words.split_once("Partly run").expect("is told");
+    let (partly, _) = after.split_once("Not run").expect("others were not run");
+    assert!(partly.contains("ROUTE-FAN-01"), "{partly}");
+    assert!(!partly.contains("ROUTE-FAN-02"), "{partly}");
+}
+
+#[test]
+fn a_violation_counts_visibly_against_all_its_test_covers_on_its_transport() {
+    let covered = ["MQTT-PUB-01", "MQTT-PUB-02"];
+    let over = |transport| sample::test(sample::PUBACK, transport, 3, &covered);
+    let page = page(&[
+        sample::started(vec![over("mqtt"), over("amqp")]),
+        sample::finished(&over("mqtt"), sample::twice(), 10),
+        sample::finished(&over("amqp"), Outcome::Conforms, 10),
+        sample::ended(1),
+    ]);
+    let article = page.split("<article").nth(1).expect("one violation");
+    let told = words(&format!("<body>{article}"));
+    assert!(
+        told.contains("The same test covers MQTT-PUB-01 MQTT-PUB-02 too"),
+        "{told}"
+    );
+    for id in ["MQTT-PUB-01", "MQTT-PUB-02", "ROUTE-FAN-01"] {
+        let row = page.split(&format!("<tr role=\"row\" id=\"{id}\"")).nth(1);
+        let row = row
+            .and_then(|row| row.split("</tr>").next())
+            .expect("a row");
+        assert_eq!(row.matches("href=\"#violation-1\"").count(), 1, "{row}");
+    }
 }

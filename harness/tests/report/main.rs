@@ -9,4 +9,3 @@ mod junit;
 mod kill_matrix;
 mod record;
 mod sample;
-mod zz_render;

@@ -168,7 +168,7 @@ fn tested() -> Text {
 /// A text that is refused, and where.
 pub fn broken_condition() -> impl Strategy<Value = (String, Refused)> {
     let parsing = (property(), literal(), select(vec![
-        "P = ", "P == L", "P = L junk", "= L", "()", "P = L and", "P && L", "starts_with(P, L", "P = L)", "{P} = L", "P = [L]", "not", "P = L L", "in (P)", "P LIKE L", "5 -3 = 2", "count='7'and P = L",
+        "P = ", "P == L", "P = L junk", "= L", "()", "P = L and", "P && L", "starts_with(P, L", "P = L)", "{P} = L", "P = [L]", "not", "P = L L", "P in (L)", "P LIKE L", "5 -3 = 2", "count='7'and P = L",
     ]))
         .prop_map(|(property, literal, shape)| (shape.replace('P', &property).replace('L', &literal), Refused::Parsing));
     let compiling = (property(), literal(), select(vec![

@@ -89,7 +89,8 @@ fn binary(operator: Kind, left: Type, right: Type) -> Result<Type, Uncompilable>
             (Null, Undefined) | (Undefined, Null) => None,
             // Only a dynamic left operand lifts the other one.
             (Dynamic, Null) if operator == Kind::And => None,
-            (Dynamic, _) => Some(Dynamic),
+            // What comes of it is a truth value like any other.
+            (Dynamic, _) => Some(Bool),
             (_, Dynamic) => None,
             (Null, Bool | Null) | (Bool, Null) if operator == Kind::And => Some(Null),
             (Null, Null) => Some(Null),

@@ -1,6 +1,6 @@
 //! What this run says nothing about, and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
@@ -34,7 +34,8 @@ pub(super) fn section(report: &Report) -> Markup {
             (tests_with_reasons(report, TestOutcome::Inconclusive, "Inconclusive", "The harness could not tell."))
             (tests_with_reasons(report, TestOutcome::NotApplicable, "Not applicable", "The claim does not concern this subject."))
             (untested(&standing(Standing::Untested)))
-            (not_run(&standing(Standing::NotRun)))
+            (ids("Partly run", "Some of their tests ended and none was violated; the run ended before the others.", &partly_run(report)))
+            (ids("Not run", "Their tests were not selected, or the run ended before them.", &standing(Standing::NotRun)))
         }
     }
 }
@@ -72,6 +73,24 @@ fn tests_with_reasons(report: &Report, outcome: TestOutcome, title: &str, lead: 
     }
 }
 
+/// Requirements left open only because the run ended before all their tests did.
+fn partly_run(report: &Report) -> Vec<&Requirement> {
+    let undecided = report
+        .tests
+        .iter()
+        .filter(|test| test.outcome == TestOutcome::Inconclusive);
+    let explained: BTreeSet<&str> = undecided
+        .flat_map(|test| &test.requirements)
+        .map(String::as_str)
+        .collect();
+    let open = report
+        .requirements
+        .iter()
+        .filter(|found| found.outcome == Standing::Inconclusive);
+    open.filter(|found| !explained.contains(found.id.as_str()))
+        .collect()
+}
+
 fn untested(requirements: &[&Requirement]) -> Markup {
     html! {
         @if !requirements.is_empty() {
@@ -90,11 +109,11 @@ fn untested(requirements: &[&Requirement]) -> Markup {
     }
 }
 
-fn not_run(requirements: &[&Requirement]) -> Markup {
+fn ids(title: &str, lead: &str, requirements: &[&Requirement]) -> Markup {
     html! {
         @if !requirements.is_empty() {
-            h3 { "Not run" }
-            p.lead { "Their tests were not selected, or the run ended before them." }
+            h3 { (title) }
+            p.lead { (lead) }
             p.ids {
                 @for requirement in requirements {
                     a.id href={ "#" (requirement.id) } { (text(&requirement.id)) } " "

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::pieces::{self, Look, area, text};
-use crate::report::v1::{Report, Requirement, Standing};
+use crate::report::v1::{Report, Requirement, Standing, Violation};
 
 pub(super) fn section(report: &Report) -> Markup {
     let mut areas: BTreeMap<&str, Vec<&Requirement>> = BTreeMap::new();
@@ -66,7 +66,7 @@ fn in_words(requirements: &[&Requirement]) -> String {
 struct Page<'a> {
     transports: Vec<&'a str>,
     tests: BTreeMap<&'a str, usize>,
-    violations: BTreeMap<&'a str, usize>,
+    violations: &'a [Violation],
 }
 
 impl<'a> Page<'a> {
@@ -78,25 +78,13 @@ impl<'a> Page<'a> {
         let mut transports: Vec<&str> = used.map(String::as_str).collect();
         transports.sort_unstable();
         transports.dedup();
-        let numbered = |names: Vec<&'a str>| {
-            // Of several with one name the first is pointed to.
-            names
-                .into_iter()
-                .enumerate()
-                .rev()
-                .map(|(index, name)| (name, index + 1))
-                .collect()
-        };
+        // Of several with one name the first is pointed to.
+        let numbered = report.tests.iter().enumerate().rev();
+        let tests = numbered.map(|(index, test)| (test.name.as_str(), index + 1));
         Self {
             transports,
-            tests: numbered(report.tests.iter().map(|test| test.name.as_str()).collect()),
-            violations: numbered(
-                report
-                    .violations
-                    .iter()
-                    .map(|one| one.test.as_str())
-                    .collect(),
-            ),
+            tests: tests.collect(),
+            violations: &report.violations,
         }
     }
 
@@ -147,29 +135,35 @@ impl<'a> Page<'a> {
                     @for name in &self.transports {
                         td.outcome role="cell" {
                             span.transport { (text(name)) " " }
-                            (self.chip(requirement, requirement.transports.get(*name).copied()))
+                            (self.chip(requirement, Some(name)))
                         }
                     }
                 } @else {
-                    td.outcome role="cell" { (self.chip(requirement, Some(requirement.outcome))) }
+                    td.outcome role="cell" { (self.chip(requirement, None)) }
                 }
                 td.tests role="cell" { (self.tests(requirement)) }
             }
         }
     }
 
-    /// The outcome; a violated one leads to the violation.
-    fn chip(&self, requirement: &Requirement, standing: Option<Standing>) -> Markup {
-        let standing = standing.unwrap_or(match requirement.outcome {
-            Standing::Untested => Standing::Untested,
-            _ => Standing::NotRun,
-        });
-        let mut tests = requirement.tests.iter();
-        let violation = tests.find_map(|test| self.violations.get(test.as_str()));
+    /// Where it stands, on one transport or over all; what is violated leads to a violation.
+    fn chip(&self, requirement: &Requirement, on: Option<&str>) -> Markup {
+        let standing = match (on, requirement.outcome) {
+            (None, standing) | (_, standing @ Standing::Untested) => standing,
+            (Some(name), _) => {
+                let found = requirement.transports.get(name);
+                found.copied().unwrap_or(Standing::NotRun)
+            }
+        };
+        let breaks = |found: &Violation| {
+            (found.requirement == requirement.id || requirement.tests.contains(&found.test))
+                && on.is_none_or(|name| found.transport == name)
+        };
+        let violation = self.violations.iter().position(breaks);
         html! {
             @match (standing, violation) {
-                (Standing::Violated, Some(number)) => {
-                    a href={ "#violation-" (number) } { (pieces::standing(standing).chip()) }
+                (Standing::Violated, Some(index)) => {
+                    a href={ "#violation-" (index + 1) } { (pieces::standing(standing).chip()) }
                 }
                 _ => (pieces::standing(standing).chip()),
             }

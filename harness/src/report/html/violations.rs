@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::pieces::{self, name, text};
 use crate::report::figures;
-use crate::report::v1::{Moment, Report, Violation};
+use crate::report::v1::{Moment, Report, Test, Violation};
 
 pub(super) fn section(report: &Report) -> Markup {
     html! {
@@ -16,13 +16,13 @@ pub(super) fn section(report: &Report) -> Markup {
                 p.lead { "Each with the smallest case found that shows it, and the command that shows it again." }
             }
             @for (index, violation) in report.violations.iter().enumerate() {
-                (article(index + 1, violation))
+                (article(index + 1, violation, report))
             }
         }
     }
 }
 
-fn article(number: usize, violation: &Violation) -> Markup {
+fn article(number: usize, violation: &Violation, report: &Report) -> Markup {
     html! {
         article.violation id={ "violation-" (number) } {
             p.eyebrow {
@@ -42,10 +42,32 @@ fn article(number: usize, violation: &Violation) -> Markup {
             (pieces::command(&violation.repeat))
             p.source {
                 "Found by " code { (name(&violation.test)) } " over " (text(&violation.transport)) "."
+                (also_covered(violation, report))
                 @if let Some(folder) = &violation.evidence {
                     " Evidence: " (pieces::evidence(folder))
                 }
             }
+        }
+    }
+}
+
+/// What else stands as violated because of this violation.
+fn also_covered(violation: &Violation, report: &Report) -> Markup {
+    let same = |test: &&Test| test.name == violation.test && test.transport == violation.transport;
+    let covered = report
+        .tests
+        .iter()
+        .find(same)
+        .map_or(&[][..], |test| &test.requirements);
+    let others: Vec<&String> = covered
+        .iter()
+        .filter(|id| **id != violation.requirement)
+        .collect();
+    html! {
+        @if !others.is_empty() {
+            " The same test covers "
+            @for id in others { a.id href={ "#" (id) } { (text(id)) } " " }
+            "too, so this counts against each of them."
         }
     }
 }

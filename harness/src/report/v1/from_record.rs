@@ -52,14 +52,16 @@ impl From<&Record> for Report {
 }
 
 impl Report {
-    /// The same report with evidence named relative to the folder the report goes to, where it lies below that: so
-    /// the folder can be moved and published as a whole.
+    /// The same report with evidence named relative to the folder the report goes to, where it lies below that, so
+    /// that the folder can be moved and published as a whole; elsewhere it is named in full.
     pub fn relative_to(mut self, folder: &Path) -> Self {
+        let full = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = full(folder);
         let shorten = |evidence: &mut Option<String>| {
             if let Some(path) = evidence {
-                if let Ok(below) = Path::new(path.as_str()).strip_prefix(folder) {
-                    *path = below.display().to_string();
-                }
+                let whole = full(Path::new(path.as_str()));
+                let named = whole.strip_prefix(&folder).unwrap_or(&whole);
+                *path = named.display().to_string();
             }
         };
         self.tests

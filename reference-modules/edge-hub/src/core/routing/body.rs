@@ -14,7 +14,8 @@ pub(super) fn read(message: &Message) -> Option<Json> {
         let (_, value) = message.system.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
         value.as_deref()
     };
-    if !planted("R08-any-body-is-json") {
+    let any_body = planted("R08-any-body-is-json");
+    if !any_body {
         let content_type = system("contentType")?;
         let without_parameters = content_type.split(';').next().unwrap_or(content_type);
         let content_type =
@@ -24,7 +25,7 @@ pub(super) fn read(message: &Message) -> Option<Json> {
         }
     }
     let encoding = match system("contentEncoding") {
-        None if planted("BODY01-encoding-defaults-to-utf-8") || planted("R08-any-body-is-json") => "utf-8",
+        None if planted("BODY01-encoding-defaults-to-utf-8") || any_body => "utf-8",
         encoding => encoding?,
     };
     let text = decode(&message.body, &encoding.to_ascii_lowercase())?;

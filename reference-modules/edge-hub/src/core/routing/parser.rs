@@ -76,22 +76,32 @@ impl<'t> Parser<'t> {
         Ok(parsed)
     }
 
-    fn level(&mut self, level: usize) -> Result<Expression, Malformed> {
-        let Some(kinds) = levels().get(level).copied() else {
-            return self.unary();
-        };
-        let first = self.level(level + 1)?;
-        let mut rest = Vec::new();
-        while let Some(kind) = self.peek().filter(|kind| kinds.contains(kind)) {
+    /// Operands and the operators between them, none of which binds more loosely than the level says.
+    fn level(&mut self, loosest: usize) -> Result<Expression, Malformed> {
+        let mut left = self.unary()?;
+        while let Some((operator, level)) = self.operator().filter(|(_, level)| *level >= loosest) {
             self.at += 1;
             let right = if planted("LANG09-operators-associate-to-the-right") {
                 self.nested(|parser| parser.level(level))?
             } else {
                 self.level(level + 1)?
             };
-            rest.push((operator(kind), right));
+            left = match left {
+                Expression::Chain(first, mut rest) => {
+                    rest.push((operator, right));
+                    Expression::Chain(first, rest)
+                }
+                left => Expression::Chain(Box::new(left), vec![(operator, right)]),
+            };
         }
-        Ok(if rest.is_empty() { first } else { Expression::Chain(Box::new(first), rest) })
+        Ok(left)
+    }
+
+    /// The operator that comes next, and its level of precedence.
+    fn operator(&self) -> Option<(Operator, usize)> {
+        let kind = self.peek()?;
+        let level = levels().iter().position(|kinds| kinds.contains(&kind))?;
+        Some((operator(kind), level))
     }
 
     /// Prefix operators bind to the next operand only: `not a = b` is `(not a) = b`.

@@ -56,7 +56,11 @@ impl Route {
         let source = clauses.source().ok_or(RouteError::Grammar)?;
         let condition = clauses.condition(route).ok_or(RouteError::Grammar)?;
         let sink = clauses.sink().ok_or(RouteError::Grammar)?;
-        Ok(Route { source: source::normalised(&source), condition, sink: sink.resolve()? })
+        let source = source::normalised(&source);
+        if source.to_ascii_lowercase().contains("events/") && planted("SRC12-event-sources-are-refused") {
+            return Err(RouteError::Grammar);
+        }
+        Ok(Route { source, condition, sink: sink.resolve()? })
     }
 }
 
@@ -139,7 +143,9 @@ impl<'t> Clauses<'t> {
                 self.take(Kind::Open)?;
                 let quoted = self.take(Kind::String)?;
                 self.take(Kind::Close)?;
-                Written::Function { name, address: &quoted[1..quoted.len() - 1] }
+                let kept = quoted.starts_with('\'') && planted("R05-single-quotes-of-a-sink-stay");
+                let address = if kept { quoted } else { &quoted[1..quoted.len() - 1] };
+                Written::Function { name, address }
             }
         };
         let alone = self.rest.is_empty() || !planted("SRC14-text-behind-the-sink-is-refused");
@@ -200,7 +206,6 @@ fn input(address: &str) -> Result<Sink, RouteError> {
     if input.trim().is_empty() {
         return Err(refused());
     }
-    let module = if planted("R05-sink-loses-a-character") { &module[module.len().min(1)..] } else { module };
     Ok(Sink::Input { module: module.to_owned(), input: input.to_owned() })
 }
 

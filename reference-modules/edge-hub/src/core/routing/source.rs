@@ -7,6 +7,9 @@ use crate::faults::planted;
 /// The path as it is compared: without trailing `*` and `/`, then with exactly one `/`.
 pub(super) fn normalised(path: &str) -> String {
     let path = path.trim();
+    if planted("SRC09-trailing-star-matches-the-rest-of-a-name") && path.ends_with('*') && !path.ends_with("/*") {
+        return path.trim_end_matches('*').to_owned();
+    }
     let path = path.trim_end_matches('*').trim_end_matches('/');
     let path = if planted("SRC03-messages-take-in-twin-changes") && path.eq_ignore_ascii_case("/messages") {
         ""

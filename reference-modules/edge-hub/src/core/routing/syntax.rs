@@ -23,7 +23,7 @@ pub(super) enum Expression {
     },
     Not(Box<Expression>),
     Negate(Box<Expression>),
-    /// Operators of one level of precedence, applied from left to right.
+    /// Operators applied from left to right, whatever they are: precedence has been seen to.
     Chain(Box<Expression>, Vec<(Operator, Expression)>),
 }
 

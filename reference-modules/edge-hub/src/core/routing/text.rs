@@ -103,7 +103,7 @@ impl<'a> Text<'a> {
             });
             return Text::from_units(mapped.collect());
         };
-        if planted("FN10-upper-lengthens-text") {
+        if letter('a') == 'A' && planted("FN10-upper-lengthens-text") {
             return Text::Unicode(Cow::Owned(text.to_uppercase()));
         }
         Text::Unicode(Cow::Owned(text.chars().map(letter).collect()))

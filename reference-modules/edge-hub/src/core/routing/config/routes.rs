@@ -22,13 +22,13 @@ pub(super) fn of_1_0(members: &Members) -> Result<Vec<RouteSpec>, ConfigError> {
     for (name, value) in section {
         let route = match value {
             Json::Null => String::new(),
-            Json::Object(_) if planted("CFG03-objects-are-accepted-in-1.0") => {
+            Json::Object(_) if planted("CFG03-objects-are-accepted-in-1-0") => {
                 routes.push(object(name, value)?);
                 continue;
             }
             value => text(value).ok_or_else(|| Unbound::new(format!("{SECTION}.{name}")))?,
         };
-        if route.trim().is_empty() && !planted("CFG04-blank-route-is-refused-in-1.0") {
+        if route.trim().is_empty() && !planted("CFG04-blank-route-is-refused-in-1-0") {
             continue;
         }
         if name.trim().is_empty() {
@@ -55,11 +55,11 @@ pub(super) fn of_1_1(members: &Members) -> Result<Vec<RouteSpec>, ConfigError> {
         }
         let shown = shown(name);
         let route = match value {
-            Json::Text(route) | Json::Date(route) if route.trim().is_empty() && planted("CFG04-blank-route-is-skipped-in-1.1") => {
+            Json::Text(route) | Json::Date(route) if route.trim().is_empty() && planted("CFG04-blank-route-is-skipped-in-1-1") => {
                 continue;
             }
             Json::Text(route) => spec(&shown, route, NOT_SET, 0),
-            Json::Object(_) if planted("CFG03-objects-are-refused-in-1.1") => Err(Unbound::new(shown).into()),
+            Json::Object(_) if planted("CFG03-objects-are-refused-in-1-1") => Err(Unbound::new(shown).into()),
             Json::Object(_) => object(&shown, value),
             _ => Err(ConfigError::new(format!("Malformed route specification: \"{name}\""))),
         };

@@ -22,7 +22,7 @@ pub(super) fn of(members: &[(String, Json)]) -> Result<SchemaVersion, ConfigErro
         Some((_, Json::Text(text))) => text.clone(),
         Some((_, Json::Integer(number))) => number.to_string(),
         Some((_, Json::Float { value, .. })) => value.to_string(),
-        None if planted("CFG02-missing-version-is-1.0") => String::from("1.0"),
+        None if planted("CFG02-missing-version-is-1-0") => String::from("1.0"),
         None => return Err(ConfigError::new("EdgeHub config missing SchemaVersion")),
         Some(_) => return Err(ConfigError::new("Error parsing schema version string")),
     };
@@ -44,7 +44,7 @@ fn parse(text: &str) -> Result<SchemaVersion, ConfigError> {
     match parts[..2] {
         [1, 0] => Ok(SchemaVersion::V1_0),
         [1, 1] => Ok(SchemaVersion::V1_1),
-        [1, 2] if planted("CFG01-version-1.2-is-refused") => Err(unsupported()),
+        [1, 2] if planted("CFG01-version-1-2-is-refused") => Err(unsupported()),
         [1, 2] => Ok(SchemaVersion::V1_2),
         [1, 3] => Ok(SchemaVersion::V1_3),
         [1, _] if planted("CFG01-later-minor-versions-are-accepted") => Ok(SchemaVersion::V1_3),
