@@ -83,12 +83,25 @@ async fn edge_hub(arguments: EdgeHub) -> anyhow::Result<ExitCode> {
     if let Some(fault) = &arguments.plant {
         edge_hub::faults::plant(fault)?;
     }
+    log();
     let options = edge_hub::Options {
         listen: arguments.listen,
         connect_to: arguments.connect_to,
     };
     let environment = std::env::vars().collect();
     Ok(edge_hub::run(options, environment, told_to_stop()?).await)
+}
+
+/// Log lines go to standard output, as the product's do; `RuntimeLogLevel` names the least that is written.
+fn log() {
+    let level = std::env::var("RuntimeLogLevel").unwrap_or_default().to_lowercase();
+    let level = match level.split(',').next().unwrap_or_default() {
+        "fatal" | "error" => tracing_subscriber::filter::LevelFilter::ERROR,
+        "warning" => tracing_subscriber::filter::LevelFilter::WARN,
+        "debug" | "verbose" => tracing_subscriber::filter::LevelFilter::DEBUG,
+        _ => tracing_subscriber::filter::LevelFilter::INFO,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_ansi(false).init();
 }
 
 async fn iot_hub(arguments: IotHub) -> anyhow::Result<ExitCode> {

@@ -35,6 +35,8 @@ pub const ROUTING: Deadline = Deadline::new("ROUTING", 10);
 pub const CONFIGURATION: Deadline = Deadline::new("CONFIGURATION", 15);
 /// A reported property of the hub reaches the cloud. The product sends them every 5 s.
 pub const REPORTED: Deadline = Deadline::new("REPORTED", 15);
+/// A metric shows what was counted.
+pub const COUNTED: Deadline = Deadline::new("COUNTED", 2);
 /// A queue is tried again after its endpoint came back: up to 60 s of back-off.
 pub const RETRY: Deadline = Deadline::new("RETRY", 65);
 

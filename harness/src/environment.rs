@@ -492,7 +492,7 @@ pub enum StartError {
     Key(sas::NotBase64),
     /// A simulator did not start.
     #[error(transparent)]
-    Process(#[from] ProcessError),
+    Process(Box<ProcessError>),
     /// The hub did not become ready.
     #[error("the hub is not ready: {source}; its log is {}{tail}", .log.display())]
     HubNotReady {
@@ -509,6 +509,12 @@ pub enum StartError {
     /// An attached hub was asked to be started.
     #[error("{}: an attached hub is not started by edgecert, and this test needs to", .0.display())]
     Attach(PathBuf),
+}
+
+impl From<ProcessError> for StartError {
+    fn from(error: ProcessError) -> Self {
+        StartError::Process(Box::new(error))
+    }
 }
 
 impl StartError {

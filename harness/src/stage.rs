@@ -18,6 +18,7 @@ use crate::client::mqtt::{ConnectError, MqttClient, Received, Unanswered};
 use crate::client::property_bag::{self, Properties};
 use crate::deadline::{self, Deadline, Expired};
 use crate::environment::{Environment, StartError};
+use crate::observe::metrics;
 use crate::observe::history::{Delivered, History, Identity, MARK, Place, Sent};
 
 /// Module whose messages are markers.
@@ -240,6 +241,11 @@ impl Stage {
         let began = Instant::now();
         let mut processed: Option<(Instant, Value)> = None;
         let canary = Identity::Module(CANARY.into());
+        // Routes of the configuration before may take canaries to other places.
+        let shown = Place::Input {
+            module: CANARY.into(),
+            input: "c".into(),
+        };
         let mut pause = Duration::from_millis(2);
         loop {
             let mark = self.own_mark();
@@ -251,7 +257,7 @@ impl Stage {
                 .await?;
             // A canary that was published before the change took effect never arrives: after a moment, another one
             // is sent. The moment grows, so a slow hub is not flooded.
-            match tokio::time::timeout(pause, self.until(|delivered| delivered.mark() == Some(&mark))).await {
+            match tokio::time::timeout(pause, self.until(|delivered| delivered.mark() == Some(&mark) && delivered.at == shown)).await {
                 Ok(()) => return Ok(()),
                 Err(_) => pause = (pause * 2).min(Duration::from_millis(200)),
             }
@@ -427,6 +433,25 @@ impl Stage {
                 }
             })
             .await
+    }
+
+    /// Sum of the samples of a metric with these labels, once it is at least `enough`; what it is by the deadline
+    /// otherwise. A counter may follow what it counts by a moment.
+    ///
+    /// # Errors
+    /// [`StageError::Metrics`] when the page cannot be read.
+    pub async fn metric(&self, series: &str, labels: &[(&str, &str)], enough: f64) -> Result<f64, StageError> {
+        let mut pause = Duration::from_millis(1);
+        let began = Instant::now();
+        loop {
+            let sum = metrics::sum(&self.environment.metrics().await?, series, labels);
+            if sum >= enough || began.elapsed() > deadline::COUNTED.limit {
+                return Ok(sum);
+            }
+            // The page has no way to be waited for, so it is read again, less often each time.
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
     }
 
     /// What the hub reports of its configuration, once it has processed desired version `version`.

@@ -41,6 +41,9 @@ pub struct Row {
     content_type: Option<String>,
     #[serde(default)]
     content_encoding: Option<String>,
+    /// Bits of each character of the body, when it is sent in UTF-16 or UTF-32.
+    #[serde(default)]
+    wide: Option<u8>,
 }
 
 #[derive(Deserialize)]
@@ -66,11 +69,17 @@ impl Row {
         let content_type = self.content_type.as_deref().unwrap_or("application/json");
         let content_encoding = self.content_encoding.as_deref().unwrap_or("utf-8");
         let system = pairs(&[("messageId", "id-1"), ("contentType", content_type), ("contentEncoding", content_encoding)]);
+        let body = self.body.as_deref().unwrap_or(BODY);
+        let body: Vec<u8> = match self.wide {
+            Some(16) => body.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            Some(32) => body.chars().flat_map(|character| u32::from(character).to_le_bytes()).collect(),
+            _ => body.as_bytes().to_vec(),
+        };
         Outgoing {
             output: Some("raw".to_owned()),
             properties,
             system: system.into_iter().filter(|(_, value)| value.as_deref() != Some("")).collect(),
-            body: self.body.clone().unwrap_or_else(|| BODY.to_owned()).into(),
+            body: body.into(),
         }
     }
 }

@@ -33,8 +33,6 @@ pub struct Entry {
     pub cases: u64,
     /// Smaller cases tried since one failed, while that goes on.
     pub shrinking: Option<u64>,
-    /// Whether it began.
-    pub started: bool,
     /// How it ended.
     pub result: Option<TestResult>,
 }
@@ -94,11 +92,6 @@ impl Record {
                 self.started_at = *at;
                 self.entries = tests.iter().cloned().map(Entry::planned).collect();
             }
-            Event::TestStarted { test } => {
-                if let Some(entry) = self.running(test) {
-                    entry.started = true;
-                }
-            }
             Event::CasesJudged { test, done } => {
                 if let Some(entry) = self.running(test) {
                     entry.cases = *done;
@@ -114,7 +107,6 @@ impl Record {
                     test.name == result.test.name && test.transport == result.test.transport
                 };
                 if let Some(entry) = self.entries.iter_mut().find(|entry| same(&entry.test)) {
-                    entry.started = true;
                     // What does not apply was planned, and judged nothing.
                     entry.cases = match result.outcome {
                         Outcome::NotApplicable { .. } => 0,
@@ -124,6 +116,7 @@ impl Record {
                     entry.result = Some(result.clone());
                 }
             }
+            Event::TestStarted { .. } => {}
             Event::Note { text } => self.notes.push(text.clone()),
             Event::Interrupted => self.interrupted = true,
             Event::RunFinished { duration } => self.duration = Some(*duration),
@@ -333,7 +326,6 @@ impl Entry {
             test,
             cases: 0,
             shrinking: None,
-            started: false,
             result: None,
         }
     }
@@ -360,6 +352,6 @@ impl Entry {
 }
 
 /// What an id shares with its neighbours: all before the last hyphen.
-fn area_of(id: &str) -> &str {
+pub(super) fn area_of(id: &str) -> &str {
     id.rsplit_once('-').map_or(id, |(area, _)| area)
 }

@@ -303,6 +303,19 @@ fn a_long_timeline_is_shown_around_the_unexpected() {
 }
 
 #[test]
+fn a_timeline_full_of_the_unexpected_is_still_short() {
+    let record = sample::record(&sample::one_violated());
+    let (result, found) = record.violations().next().expect("one");
+    let mut violation = v1::Violation::of(result, found, record.catalogue());
+    violation.timeline = (0..500)
+        .map(|index| sample::moment(f64::from(index), "m", "delivered", true))
+        .collect();
+    let text = block::violation(&violation, 80);
+    assert!(text.lines().count() < 40, "{text}");
+    assert!(text.contains("more, in the report"), "{text}");
+}
+
+#[test]
 fn a_pipe_gets_whole_lines_of_80_columns_without_control_characters() {
     for events in [
         sample::all_conform(),
@@ -392,7 +405,7 @@ fn the_line_of_a_large_run_fits_into_80_columns() {
     let paper = Paper::default();
     let tests = (0..1_000).map(|index| {
         let name = format!("routing::fan_out::claim_{index}");
-        sample::test(&name, "mqtt", 100_000, &["ROUTE-FAN-01"])
+        sample::test(&name, "mqtt", 1_000_000_000, &["ROUTE-FAN-01"])
     });
     let tests: Vec<_> = tests.collect();
     let mut record = Record::new(sample::catalogue());
@@ -407,7 +420,7 @@ fn the_line_of_a_large_run_fits_into_80_columns() {
             .observe(&event, &record)
             .expect("paper takes everything");
     }
-    assert!(paper.shows("77,777 of 100,000,000"), "{:?}", paper.text());
+    assert!(paper.shows("77,777 of 1,0"), "{:?}", paper.text());
     drop(console);
     for line in paper.text().split(['\n', '\r']) {
         let line = line.replace("\x1b[2K", "");

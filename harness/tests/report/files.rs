@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use harness::report::{self, json, v1};
+use harness::report::{self, html, json, junit, v1};
 
 use crate::sample;
 
@@ -20,8 +20,11 @@ fn the_three_files_are_written_and_nothing_else_is_left() {
         .collect();
     names.sort();
     assert_eq!(names, ["junit.xml", "report.html", "report.json"]);
-    let read = json::read(&fs::read_to_string(written.json).expect("readable")).expect("a report");
-    assert_eq!(read.violations.len(), 1);
+    let report = v1::Report::from(&record).relative_to(&below);
+    let text = |file: &Path| fs::read_to_string(file).expect("readable");
+    assert_eq!(json::read(&text(&written.json)).expect("a report"), report);
+    assert_eq!(text(&written.junit), junit::text(&report));
+    assert_eq!(text(&written.html), html::page(&report));
 }
 
 #[test]

@@ -168,3 +168,77 @@ fn a_violation_counts_visibly_against_all_its_test_covers_on_its_transport() {
         assert_eq!(row.matches("href=\"#violation-1\"").count(), 1, "{row}");
     }
 }
+
+#[test]
+fn the_masthead_counts_every_outcome_there_is() {
+    let record = awkward::record();
+    let words = words(&html::page(&v1::Report::from(&record)));
+    let head = words.split("To run it again").next().expect("has a head");
+    for count in [
+        "100 requirements",
+        "violated 2",
+        "inconclusive 1",
+        "conforms 77",
+        "not applicable 2",
+        "not run 12",
+        "untested 6",
+    ] {
+        assert!(head.contains(count), "{count}: {head}");
+    }
+}
+
+#[test]
+fn every_test_stands_with_its_outcome_cases_and_time() {
+    let page = page(&sample::one_violated());
+    let (_, tests) = page.split_once("<section id=\"tests\"").expect("a section");
+    let rows = tests.split("<tr ").skip(2);
+    let rows = rows.map(|row| words(&format!("<body><tr {row}")));
+    let ends = [
+        "✕violated1,20015 s",
+        "✓conforms6008.2 s",
+        "–not applicable–1.0 s",
+        "✓conforms6128.3 s",
+    ];
+    let rows: Vec<String> = rows.collect();
+    assert_eq!(rows.len(), ends.len());
+    for ((test, row), end) in sample::plan().iter().zip(&rows).zip(ends) {
+        assert!(row.contains(&test.name) && row.contains(end), "{row}");
+    }
+}
+
+#[test]
+fn a_test_that_could_not_tell_says_why_and_how_to_run_it_again() {
+    let words = words(&page(&sample::one_inconclusive()));
+    let (_, after) = words
+        .split_once("Not covered 2")
+        .expect("counted in the contents");
+    let (_, after) = after.split_once("Not covered").expect("a section");
+    let (_, after) = after
+        .split_once("the hub ended by itself")
+        .expect("the reason");
+    let (told, _) = after.split_once("Without a test").expect("the next");
+    assert!(
+        told.contains(sample::DROPPED) && told.contains("--filter"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_violated_transport_leads_to_the_violation_seen_on_it() {
+    let over = |transport| sample::test(sample::FAN_OUT, transport, 3, &["ROUTE-FAN-01"]);
+    let page = page(&[
+        sample::started(vec![over("mqtt"), over("amqp")]),
+        sample::finished(&over("mqtt"), sample::twice(), 10),
+        sample::finished(&over("amqp"), sample::twice(), 10),
+    ]);
+    let row = page.split("<tr role=\"row\" id=\"ROUTE-FAN-01\"").nth(1);
+    let row = row
+        .and_then(|row| row.split("</tr>").next())
+        .expect("a row");
+    let links = values(row, "href");
+    assert_eq!(
+        links[..2],
+        ["#violation-2", "#violation-1"],
+        "amqp, then mqtt"
+    );
+}

@@ -61,7 +61,8 @@ fn the_schema_names_every_field_a_report_has() {
 #[test]
 fn broken_reports_do_not_satisfy_the_schema() {
     let validator = jsonschema::draft202012::new(&schema()).expect("a schema");
-    let breaks: [(&str, fn(&mut Value)); 10] = [
+    type Break = fn(&mut Value);
+    let breaks: [(&str, Break); 10] = [
         ("another version", |report| {
             report["schema"] = json!("edgecert-report/2")
         }),
@@ -147,4 +148,72 @@ fn a_violation_tells_claim_case_and_command() {
         violation["repeat"],
         "edgecert test --seed 5eed --filter 'routing::fan_out::each_matching_endpoint_gets_one_copy'"
     );
+}
+
+#[test]
+fn the_summary_counts_the_requirements_by_outcome() {
+    let runs = [
+        (sample::all_conform(), [5, 0, 0, 0, 0, 1]),
+        (sample::one_violated(), [3, 1, 0, 1, 0, 1]),
+        (sample::one_inconclusive(), [4, 0, 1, 0, 0, 1]),
+        (sample::interrupted(), [1, 0, 0, 0, 4, 1]),
+    ];
+    for (events, expected) in runs {
+        let report = v1::Report::from(&sample::record(&events));
+        let report = serde_json::to_value(&report).expect("JSON");
+        let words = [
+            "conforms",
+            "violated",
+            "inconclusive",
+            "not_applicable",
+            "not_run",
+            "untested",
+        ];
+        assert_eq!(
+            words.map(|word| report["summary"][word].as_u64().unwrap()),
+            expected
+        );
+        let rows = report["requirements"].as_array().expect("a list");
+        let counted = words.map(|word| rows.iter().filter(|row| row["outcome"] == word).count());
+        assert_eq!(counted, expected.map(|number| number as usize));
+    }
+}
+
+#[test]
+fn every_violation_of_a_run_is_in_its_report() {
+    let report = v1::Report::from(&awkward::record());
+    let found = report.violations.iter().map(|found| found.test.as_str());
+    let ended = report
+        .tests
+        .iter()
+        .filter(|test| test.outcome == v1::TestOutcome::Violated);
+    let ended: Vec<&str> = ended.map(|test| test.name.as_str()).collect();
+    assert_eq!(found.collect::<Vec<_>>(), ended);
+    assert_eq!(ended.len(), 2);
+}
+
+#[test]
+fn a_requirement_tells_its_level_provenance_and_tests() {
+    let report = v1::Report::from(&sample::record(&sample::one_violated()));
+    let row = |id: &str| {
+        let found = report.requirements.iter().find(|found| found.id == id);
+        serde_json::to_value(found.expect("in the catalogue")).expect("JSON")
+    };
+    assert_eq!(
+        row("ROUTE-FAN-02"),
+        json!({
+            "id": "ROUTE-FAN-02",
+            "level": "should",
+            "outcome": "conforms",
+            "transports": {"mqtt": "conforms"},
+            "tests": [sample::DROPPED],
+            "provenance": "source",
+            "claim": "A message that no route matches is acknowledged and dropped.",
+            "source": "Azure/iotedge 55353a64, edge-hub/core/src/Router.cs",
+            "quirk": true,
+            "disposition": null
+        })
+    );
+    assert_eq!(row("MQTT-PUB-02")["provenance"], "observed");
+    assert_eq!(row("TWIN-GET-01")["tests"], json!([]));
 }

@@ -56,6 +56,26 @@ fn a_violation_is_a_failure_with_the_text_of_the_console() {
 }
 
 #[test]
+fn each_failure_has_the_text_of_its_own_violation() {
+    let Outcome::Violated(mut second) = sample::twice() else {
+        unreachable!()
+    };
+    second.requirement = "ROUTE-FAN-02".to_owned();
+    second.observed = "sensorA#42 was not acknowledged".to_owned();
+    let mut ends = [(); 4].map(|()| Outcome::Conforms);
+    ends[0] = sample::twice();
+    ends[1] = Outcome::Violated(second);
+    let xml = text(&sample::run(ends));
+    let messages = values(&xml, "<failure type=\"violated\" message=\"");
+    let ids: Vec<&str> = messages
+        .iter()
+        .filter_map(|message| message.split(':').next())
+        .collect();
+    assert_eq!(ids, ["ROUTE-FAN-01", "ROUTE-FAN-02"]);
+    assert_eq!(xml.matches("sensorA#42 was not acknowledged").count(), 1);
+}
+
+#[test]
 fn what_could_not_be_shown_is_an_error_and_what_does_not_apply_is_skipped_with_its_reason() {
     let xml = text(&sample::one_inconclusive());
     assert!(xml.contains("<error type=\"inconclusive\" message=\"the hub ended by itself"));

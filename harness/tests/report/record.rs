@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use harness::event::Event;
 use harness::outcome::Outcome;
-use harness::report::{Standing, Verdict};
+use harness::report::{Standing, Verdict, verdict};
 
 use crate::sample;
 
@@ -74,38 +74,44 @@ fn a_requirement_of_level_may_is_no_reason_to_fail() {
     ]);
     assert_eq!(record.standing("MQTT-PUB-02"), Standing::Violated);
     assert_eq!(record.exit_code(), 0);
+    assert_eq!(
+        verdict::line(&record),
+        "CONFORMS  1 requirement held, 1 optional did not, 6 cases, 1.0 s  (seed 5eed)"
+    );
+}
+
+#[test]
+fn a_requirement_of_level_should_is_a_reason_to_fail() {
+    let Outcome::Violated(mut violation) = sample::twice() else {
+        unreachable!()
+    };
+    violation.requirement = "ROUTE-FAN-02".to_owned();
+    let ends = [
+        Outcome::Conforms,
+        Outcome::Violated(violation),
+        Outcome::Conforms,
+        Outcome::Conforms,
+    ];
+    assert_eq!(verdict(&sample::run(ends)), (Verdict::Violated, 1));
 }
 
 #[test]
 fn a_requirement_stands_where_the_worst_of_its_tests_ended() {
     use Standing::{Conforms, Inconclusive, NotApplicable, NotRun, Violated};
-    let rows: [(&[fn() -> Option<Outcome>], Standing); 7] = [
+    let conforms = || Some(Outcome::Conforms);
+    let rows = [
         (
-            &[
-                || Some(Outcome::Conforms),
-                || Some(sample::twice()),
-                || Some(sample::undecided()),
-            ],
+            vec![conforms(), Some(sample::twice()), Some(sample::undecided())],
             Violated,
         ),
-        (
-            &[|| Some(Outcome::Conforms), || Some(sample::undecided())],
-            Inconclusive,
-        ),
-        (
-            &[
-                || Some(Outcome::Conforms),
-                || Some(sample::without_restart()),
-            ],
-            Conforms,
-        ),
-        (&[|| Some(sample::without_restart())], NotApplicable),
-        (&[|| Some(Outcome::Conforms), || None], Inconclusive),
-        (&[|| None, || None], NotRun),
-        (&[], NotRun),
+        (vec![conforms(), Some(sample::undecided())], Inconclusive),
+        (vec![conforms(), Some(sample::without_restart())], Conforms),
+        (vec![Some(sample::without_restart())], NotApplicable),
+        (vec![conforms(), None], Inconclusive),
+        (vec![None, None], NotRun),
+        (vec![], NotRun),
     ];
     for (ends, expected) in rows {
-        let ends: Vec<Option<Outcome>> = ends.iter().map(|end| end()).collect();
         assert_eq!(
             Standing::of(ends.iter().map(Option::as_ref)),
             expected,

@@ -16,6 +16,7 @@ use crate::authenticate::Authenticator;
 use crate::core::{Core, CoreSettings};
 use crate::dial::{ConnectTo, Dialler};
 use crate::engine::{Engine, Milestone, now};
+use crate::faults::planted;
 use crate::heads::mqtt::listener::Head;
 use crate::metrics::Metrics;
 use crate::scope::client::Scope;
@@ -56,6 +57,9 @@ pub async fn run(options: Options, environment: Vec<(String, String)>, shutdown:
 
 async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
     tracing::info!("Edge Hub Main()");
+    if let Some(protocol) = &settings.other_upstream_protocol {
+        tracing::warn!("UpstreamProtocol {protocol} is not supported; using Mqtt");
+    }
     // A second installation finds the first one in its place, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let workload = Workload::new(&settings.identity)?;
@@ -84,8 +88,9 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
     });
 
     let mut tasks = JoinSet::new();
-    let refreshed = scope.clone();
-    tasks.spawn(async move { refreshed.keep_fresh().await });
+    scope.recall(&engine).await;
+    let (refreshed, remembering) = (scope.clone(), engine.clone());
+    tasks.spawn(async move { refreshed.keep_fresh(&remembering).await });
     tasks.spawn(upstream.clone().run(engine.clone(), upstream_inbox));
     let authenticator = Authenticator::new(settings.clone(), scope);
     let mut head = Some(Head::new(settings.clone(), engine.clone(), authenticator, upstream, tls));
@@ -142,6 +147,9 @@ fn acceptor(certificate: &ServerCertificate) -> io::Result<TlsAcceptor> {
 /// A store that cannot be opened gives way to one in memory, as in the product.
 fn open_store(settings: &Settings) -> io::Result<Store> {
     let Some(folder) = &settings.storage else { return Ok(Store::in_memory()) };
+    if planted("DLV12-queues-are-gone-with-the-process") {
+        return Ok(Store::in_memory());
+    }
     std::fs::create_dir_all(folder)?;
     Ok(Store::on_disk(folder, settings.fsync).unwrap_or_else(|error| {
         tracing::error!("Cannot open the store in {}, using memory: {error}", folder.display());

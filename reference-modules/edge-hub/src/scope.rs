@@ -2,20 +2,22 @@
 //!
 //! - [`client`]: asks IoT Hub.
 //! - [`Identities`]: what it said, shared by everybody who asks.
+//! - `remembered`: what it said to an earlier process, encrypted.
 //!
 //! Source: Azure/iotedge, `Hub.CloudProxy/NestedDeviceScopeApiClient.cs`, `Hub.Core/DeviceScopeIdentitiesCache.cs`.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::identity::ClientId;
 
 pub mod client;
+mod remembered;
 
 /// How an identity proves itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Authentication {
     /// With one of two keys, in base64.
     Sas {
@@ -29,7 +31,7 @@ pub enum Authentication {
 }
 
 /// An identity as IoT Hub describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceIdentity {
     /// Who.
     pub client: ClientId,
@@ -53,6 +55,11 @@ impl Identities {
     pub fn replace(&self, identities: Vec<ServiceIdentity>) {
         let identities = identities.into_iter().map(|identity| (identity.client.clone(), identity));
         *self.lock() = identities.collect();
+    }
+
+    /// Everybody.
+    pub fn all(&self) -> Vec<ServiceIdentity> {
+        self.lock().values().cloned().collect()
     }
 
     /// Learns of some; the one asked for is forgotten when it is not among them.

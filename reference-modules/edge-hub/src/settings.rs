@@ -78,8 +78,8 @@ pub struct Settings {
     pub prompt_redelivery: bool,
     /// A desired document made of `routes__*`, when the configuration does not come from the twin.
     pub local_configuration: Option<String>,
-    /// Transport upstream as asked for.
-    pub upstream_protocol: Option<String>,
+    /// Whether another transport upstream is asked for than MQTT, the only one there is.
+    pub other_upstream_protocol: Option<String>,
     /// See the product.
     pub max_connected_clients: usize,
     /// See the product.
@@ -102,12 +102,6 @@ pub struct Settings {
     pub scope_refresh_delay: Duration,
     /// See the product.
     pub cloud_operation_timeout: Duration,
-    /// See the product.
-    pub connectivity_check: Option<Duration>,
-    /// Whether scope calls use the nested API.
-    pub nested: bool,
-    /// Whether debug lines are written.
-    pub verbose: bool,
 }
 
 impl Settings {
@@ -130,7 +124,10 @@ impl Settings {
             fsync: variables.flag("edgecert__fsync", false),
             prompt_redelivery: variables.flag("edgecert__promptRedelivery", false),
             local_configuration: variables.local_configuration(),
-            upstream_protocol: variables.text("UpstreamProtocol").map(str::to_owned),
+            other_upstream_protocol: variables
+                .text("UpstreamProtocol")
+                .filter(|protocol| !protocol.eq_ignore_ascii_case("mqtt"))
+                .map(str::to_owned),
             max_connected_clients: variables.number("MaxConnectedClients", 100),
             message_ack_timeout: secs("MessageAckTimeoutSecs", 30),
             upstream_fan_out: variables.number("UpstreamFanOutFactor", 10).max(1),
@@ -142,13 +139,6 @@ impl Settings {
             scope_refresh: secs("DeviceScopeCacheRefreshRateSecs", 3600).max(Duration::from_secs(1)),
             scope_refresh_delay: secs("DeviceScopeCacheRefreshDelaySecs", 120),
             cloud_operation_timeout: secs("CloudOperationTimeoutSecs", 20),
-            connectivity_check: u64::try_from(variables.number("ConnectivityCheckFrequencySecs", 300_i64))
-                .ok()
-                .map(Duration::from_secs),
-            nested: variables.flag("NestedEdgeEnabled", true),
-            verbose: variables
-                .text("RuntimeLogLevel")
-                .is_some_and(|level| ["debug", "verbose"].contains(&level.to_lowercase().as_str())),
         })
     }
 }

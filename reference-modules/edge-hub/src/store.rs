@@ -27,7 +27,6 @@ mod backend;
 mod record;
 
 use crate::core::{Copy, Entry, Envelope, QueueId, Timestamp};
-use crate::faults::planted;
 use backend::{Backend, Change, Space};
 
 /// The store.
@@ -335,7 +334,7 @@ impl Store {
             Some(copies) => copies,
             None => self.backend.get(Space::Copies, &key)?.map_or(1, |value| number(&value)),
         };
-        if copies > 1 && !planted("S39-first-removal-takes-the-body") {
+        if copies > 1 {
             self.changes.push(Change::Put(Space::Copies, key, (copies - 1).to_be_bytes().to_vec()));
             return Ok(false);
         }

@@ -65,8 +65,8 @@ pub struct Incoming {
 pub enum Packet {
     /// CONNECT.
     Connect(Box<Connect>),
-    /// CONNACK: session present, return code.
-    Connack(bool, u8),
+    /// CONNACK: return code.
+    Connack(u8),
     /// PUBLISH.
     Publish(Incoming),
     /// PUBACK.
@@ -78,11 +78,11 @@ pub enum Packet {
     /// SUBSCRIBE: filters and the QoS asked for.
     Subscribe(u16, Vec<(String, u8)>),
     /// SUBACK.
-    Suback(u16),
+    Suback,
     /// UNSUBSCRIBE.
     Unsubscribe(u16, Vec<String>),
     /// UNSUBACK.
-    Unsuback(u16),
+    Unsuback,
     /// PINGREQ.
     Pingreq,
     /// PINGRESP.
@@ -132,7 +132,7 @@ fn packet(first: u8, body: &Bytes) -> Result<Packet, Undecodable> {
     match kind {
         1 => connect(body),
         2 => match **body {
-            [flags, code] if flags <= 1 => Ok(Packet::Connack(flags == 1, code)),
+            [flags, code] if flags <= 1 => Ok(Packet::Connack(code)),
             _ => Err(Undecodable::Malformed),
         },
         3 => publish(flags, body),
@@ -140,9 +140,9 @@ fn packet(first: u8, body: &Bytes) -> Result<Packet, Undecodable> {
         5 | 7 => id_alone(body).map(|_| Packet::Stray),
         6 => id_alone(body).map(|_| Packet::Pubrel),
         8 => subscribe(body),
-        9 => id_first(body).map(Packet::Suback),
+        9 => id_first(body).map(|_| Packet::Suback),
         10 => unsubscribe(body),
-        11 => id_alone(body).map(Packet::Unsuback),
+        11 => id_alone(body).map(|_| Packet::Unsuback),
         12 if body.is_empty() => Ok(Packet::Pingreq),
         13 if body.is_empty() => Ok(Packet::Pingresp),
         14 if body.is_empty() => Ok(Packet::Disconnect),

@@ -53,8 +53,6 @@ pub struct ServerCertificate {
     pub key: PrivateKey,
     /// Leaf first, then its issuers.
     pub certificate: String,
-    /// When it expires.
-    pub expiration: String,
 }
 
 /// A private key.
@@ -120,6 +118,26 @@ impl Workload {
         let body = json!({"keyId": "primary", "algo": "HMACSHA256", "data": STANDARD.encode(data)});
         let answer = self.call("POST", &self.of_module("sign"), Some(body)).await?;
         text(&answer, "digest")
+    }
+
+    /// Encrypts under a key only this module gets.
+    ///
+    /// # Errors
+    /// When the daemon refuses, or is not there.
+    pub async fn encrypt(&self, vector: &[u8], plain: &[u8]) -> io::Result<Vec<u8>> {
+        let body = json!({"plaintext": STANDARD.encode(plain), "initializationVector": STANDARD.encode(vector)});
+        let answer = self.call("POST", &self.of_module("encrypt"), Some(body)).await?;
+        STANDARD.decode(text(&answer, "ciphertext")?).map_err(io::Error::other)
+    }
+
+    /// Decrypts what [`Workload::encrypt`] gave for the same vector.
+    ///
+    /// # Errors
+    /// When the daemon refuses, or is not there.
+    pub async fn decrypt(&self, vector: &[u8], sealed: &[u8]) -> io::Result<Vec<u8>> {
+        let body = json!({"ciphertext": STANDARD.encode(sealed), "initializationVector": STANDARD.encode(vector)});
+        let answer = self.call("POST", &self.of_module("decrypt"), Some(body)).await?;
+        STANDARD.decode(text(&answer, "plaintext")?).map_err(io::Error::other)
     }
 
     fn of_module(&self, call: &str) -> String {

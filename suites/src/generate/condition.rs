@@ -168,13 +168,13 @@ fn tested() -> Text {
 /// A text that is refused, and where.
 pub fn broken_condition() -> impl Strategy<Value = (String, Refused)> {
     let parsing = (property(), literal(), select(vec![
-        "P = ", "P == L", "P = L junk", "= L", "()", "P = L and", "P && L", "starts_with(P, L", "P = L)", "{P} = L", "P = [L]", "not", "P = L L", "P in (L)", "P LIKE L", "5 -3 = 2", "count='7'and P = L",
+        "§ = ", "§ == ¤", "§ = ¤ junk", "= ¤", "()", "§ = ¤ and", "§ && ¤", "starts_with(§, ¤", "§ = ¤)", "{§} = ¤", "§ = [¤]", "not", "§ = ¤ ¤", "§ in (¤)", "§ LIKE ¤", "5 -3 = 2", "count='7'and § = ¤",
     ]))
-        .prop_map(|(property, literal, shape)| (shape.replace('P', &property).replace('L', &literal), Refused::Parsing));
+        .prop_map(|(property, literal, shape)| (shape.replace('§', &property).replace('¤', &literal), Refused::Parsing));
     let compiling = (property(), literal(), select(vec![
-        "P = 12", "P = null", "P = true", "not P", "(P = L", "P = L and 1", "nosuch(P)", "is_array(P)", "concat(L)", "upper(P, L)", "- P = 1", "P + L = L", "P ?? L = L", "$body.n % 2 = 0", "- $body.n = 1",
-        "true and $body.ok", "1 < 2 < 3", "null and undefined", "length(12) = 2", "@ P = L", "$body. = 1", "$body.5 = 1", "$body.a[x] = 1", "twin_change_includes(P)", "e5 = 1", "5. = 5",
+        "§ = 12", "§ = null", "§ = true", "not §", "(§ = ¤", "§ = ¤ and 1", "nosuch(§)", "is_array(§)", "concat(¤)", "upper(§, ¤)", "- § = 1", "§ + ¤ = ¤", "§ ?? ¤ = ¤", "$body.n % 2 = 0", "- $body.n = 1",
+        "true and $body.ok", "1 < 2 < 3", "null and undefined", "length(12) = 2", "@ § = ¤", "$body. = 1", "$body.5 = 1", "$body.a[x] = 1", "twin_change_includes(§)", "e5 = 1", "5. = 5",
     ]))
-        .prop_map(|(property, literal, shape)| (shape.replace('P', &property).replace('L', &literal), Refused::Compiling));
+        .prop_map(|(property, literal, shape)| (shape.replace('§', &property).replace('¤', &literal), Refused::Compiling));
     prop_oneof![parsing, compiling]
 }

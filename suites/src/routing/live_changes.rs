@@ -1,10 +1,10 @@
-//! What happens to messages while routes change. Covers ROUTE-CFG-20 and -21.
+//! What happens to messages while routes change. Covers ROUTE-CFG-09, -20 and -21, ROUTE-SF-17 and -18.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use harness::deadline;
-use harness::observe::history::{History, Place};
+use harness::observe::history::{History, Identity, Place};
 use harness::outcome::{Outcome, Violation};
 use harness::runner::{Test, Worker};
 use harness::stage::{Outgoing, Stage, StageError};
@@ -24,6 +24,9 @@ pub fn tests() -> Vec<Test> {
         }),
         fixed("routing", "routing::live_changes::a_change_between_standing_endpoints_is_in_force_when_it_is_reported", &["ROUTE-CFG-21"], |worker| Box::pin(in_force_when_reported(worker))),
         fixed("routing", "routing::live_changes::nothing_acknowledged_is_lost_while_endpoints_come_and_go", &["ROUTE-CFG-20"], |worker| Box::pin(endpoints_come_and_go(worker))),
+        fixed("routing", "routing::live_changes::an_endpoint_that_tries_again_does_not_hold_up_its_removal", &["ROUTE-CFG-20", "ROUTE-CFG-21"], |worker| Box::pin(removal_while_retrying(worker))),
+        fixed("routing", "routing::live_changes::the_time_to_live_of_an_uncompilable_document_does_not_apply", &["ROUTE-CFG-09"], |worker| Box::pin(uncompilable_time_to_live(worker))),
+        fixed("routing", "routing::live_changes::the_backlog_of_a_removed_endpoint_is_discarded_unless_it_has_a_priority", &["ROUTE-SF-17", "ROUTE-SF-18"], |worker| Box::pin(backlogs(worker))),
     ]
 }
 
@@ -138,3 +141,83 @@ async fn endpoints_come_and_go(worker: &mut Worker) -> Result<Outcome, StageErro
     Ok(ended(found))
 }
 
+
+/// The dropped endpoint has a message for a module that is not there, and tries to deliver it.
+async fn removal_while_retrying(worker: &mut Worker) -> Result<Outcome, StageError> {
+    let stage = worker.stage().await?;
+    stage.configure(routes([("stuck", "FROM /messages/modules/probe/outputs/stuck INTO BrokeredEndpoint(\"/modules/nobody/inputs/stuck\")")])).await?;
+    let mut history = History::begin();
+    stage.send(&mut history, &probe(), &on("stuck")).await?;
+    let mut patch = routes([("next", "FROM /messages/modules/probe/outputs/next INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")")]);
+    patch.insert("stuck".to_owned(), json!(null));
+    let version = stage.propose(patch).await?;
+    stage.reported(version).await?;
+    let mark = stage.send(&mut history, &probe(), &on("next")).await?;
+    let standing = settled(stage, &mut history, &[sink("i0")]).await?;
+    let arrived = reached(&history, &mark).contains(&sink("i0"));
+    let steps = [
+        "a message waits for module nobody, which does not exist".to_owned(),
+        "one patch removes its route and adds one from output next to sink/i0; status 200 is reported".to_owned(),
+        "module probe sends a message on output next".to_owned(),
+    ];
+    stage.configure(BTreeMap::new()).await?;
+    Ok(ended((!arrived || !standing).then(|| broken("ROUTE-CFG-20", "the message reaches sink/i0", "it was acknowledged and did not", &steps))))
+}
+
+async fn uncompilable_time_to_live(worker: &mut Worker) -> Result<Outcome, StageError> {
+    let stage = worker.stage().await?;
+    stage.configure(routes([("standing", "FROM /messages/modules/probe/outputs/lasting INTO BrokeredEndpoint(\"/modules/other/inputs/in\")")])).await?;
+    let version = stage
+        .patch(json!({
+            "routes": {"bad": "FROM /messages WHERE nosuch(line) INTO $upstream"},
+            "storeAndForwardConfiguration": {"timeToLiveSecs": 0},
+        }))
+        .await?;
+    stage.reported(version).await?;
+    // With a time to live of zero nothing would ever be delivered.
+    let mut history = History::begin();
+    let mark = stage.send(&mut history, &probe(), &on("lasting")).await?;
+    let arrives = |history: &History| !reached(history, &mark).is_empty();
+    let arrived = stage.collect(&mut history, deadline::ROUTING, "the message at other/in", arrives).await;
+    let steps = ["patch: a route that does not compile, and timeToLiveSecs 0".to_owned(), "module probe sends a message on a standing route".to_owned()];
+    stage.restore().await?;
+    Ok(ended(arrived.err().map(|expired| broken("ROUTE-CFG-09", "the message is delivered: the time to live of before holds", expired.to_string(), &steps))))
+}
+
+async fn backlogs(worker: &mut Worker) -> Result<Outcome, StageError> {
+    for (priority, kept) in [(None, false), (Some(0), true)] {
+        let stage = worker.stage().await?;
+        let other = Identity::Module("other".to_owned());
+        let text = "FROM /messages/modules/probe/outputs/backlog INTO BrokeredEndpoint(\"/modules/other/inputs/backlog\")";
+        let route = priority.map_or_else(|| json!(text), |priority| json!({"route": text, "priority": priority}));
+        let with = BTreeMap::from([("backlog".to_owned(), route)]);
+        stage.configure(with.clone()).await?;
+        stage.drop_client(&other);
+        let mut history = History::begin();
+        let early = stage.send(&mut history, &probe(), &on("backlog")).await?;
+        stage.configure(BTreeMap::new()).await?;
+        stage.configure(with).await?;
+        let late = stage.send(&mut history, &probe(), &on("backlog")).await?;
+        stage.connect(other).await?;
+        let arrives = |history: &History| !reached(history, &late).is_empty();
+        let arrived = stage.collect(&mut history, deadline::RETRY, "the second message at other/backlog", arrives).await;
+        let early_arrived = !reached(&history, &early).is_empty();
+        let steps = [
+            format!("a route to other/backlog{}; module other is away", if kept { " with priority 0" } else { "" }),
+            "module probe sends a message; the route is removed, and added again".to_owned(),
+            "module probe sends a second message, and module other connects".to_owned(),
+        ];
+        let requirement = if kept { "ROUTE-SF-18" } else { "ROUTE-SF-17" };
+        let expected = if kept { "both messages arrive, in order" } else { "only the second message arrives" };
+        let found = match arrived {
+            Err(expired) => Some(broken(requirement, expected, expired.to_string(), &steps)),
+            Ok(()) if early_arrived != kept => Some(broken(requirement, expected, if kept { "the first did not" } else { "both did" }, &steps)),
+            Ok(()) => None,
+        };
+        stage.configure(BTreeMap::new()).await?;
+        if found.is_some() {
+            return Ok(ended(found));
+        }
+    }
+    Ok(Outcome::Conforms)
+}

@@ -64,3 +64,43 @@ pub(super) fn in_words(record: &Record) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::event::{Event, PlannedTest};
+    use crate::requirement::Catalogue;
+
+    #[test]
+    fn the_time_left_follows_from_the_time_taken() {
+        let after = |done, seconds| left(done, 400, Duration::from_secs(seconds));
+        assert_eq!(after(0, 20), None);
+        assert_eq!(after(100, 5).as_deref(), Some("15 s left"));
+        assert_eq!(after(100, 20).as_deref(), Some("1 min 00 s left"));
+        assert_eq!(after(399, 20).as_deref(), Some("1 s left"));
+        assert_eq!(after(400, 20), None);
+    }
+
+    #[test]
+    fn a_test_without_generated_cases_is_work_too() {
+        let test = PlannedTest {
+            name: "routing::restart".to_owned(),
+            suite: "routing".to_owned(),
+            transport: "mqtt".to_owned(),
+            requirements: Vec::new(),
+            cases: 0,
+        };
+        let mut record = Record::new(Catalogue::default());
+        record.observe(&Event::RunStarted {
+            subject: "an edgeHub".to_owned(),
+            seed: 1,
+            repeat: String::new(),
+            planted: None,
+            at: SystemTime::UNIX_EPOCH,
+            tests: vec![test],
+        });
+        assert_eq!((done(&record), total(&record)), (0, EXAMPLE));
+    }
+}

@@ -31,11 +31,25 @@ pub(super) fn section(report: &Report) -> Markup {
             @if open(report).next().is_none() {
                 p.quiet { "Every requirement of the catalogue was judged." }
             }
-            (tests_with_reasons(report, TestOutcome::Inconclusive, "Inconclusive", "The harness could not tell."))
-            (tests_with_reasons(report, TestOutcome::NotApplicable, "Not applicable", "The claim does not concern this subject."))
+            (tests_with_reasons(
+                report, TestOutcome::Inconclusive, "Inconclusive",
+                "The harness could not tell.",
+            ))
+            (tests_with_reasons(
+                report, TestOutcome::NotApplicable, "Not applicable",
+                "The claim does not concern this subject.",
+            ))
             (untested(&standing(Standing::Untested)))
-            (ids("Partly run", "Some of their tests ended and none was violated; the run ended before the others.", &partly_run(report)))
-            (ids("Not run", "Their tests were not selected, or the run ended before them.", &standing(Standing::NotRun)))
+            (ids(
+                "Partly run",
+                "Some of their tests ended and none was violated; the run ended before the others.",
+                &partly_run(report),
+            ))
+            (ids(
+                "Not run",
+                "Their tests were not selected, or the run ended before them.",
+                &standing(Standing::NotRun),
+            ))
         }
     }
 }
@@ -64,6 +78,9 @@ fn tests_with_reasons(report: &Report, outcome: TestOutcome, title: &str, lead: 
                             }
                             @if let Some(folder) = &test.evidence {
                                 " Evidence: " (pieces::evidence(folder))
+                            }
+                            @if let (TestOutcome::Inconclusive, Some(again)) = (outcome, &test.repeat) {
+                                (pieces::command(again))
                             }
                         }
                     }

@@ -125,11 +125,6 @@ pub(super) fn evidence(folder: &str) -> Markup {
     }
 }
 
-/// What an id shares with its neighbours, for instance `ROUTE-SRC`.
-pub(super) fn area(id: &str) -> &str {
-    id.rsplit_once('-').map_or(id, |(area, _)| area)
-}
-
 /// A number per outcome as a bar whose parts are as long as their share.
 pub(super) fn bar(parts: &[(Look, u64)]) -> Markup {
     html! {

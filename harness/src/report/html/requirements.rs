@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::pieces::{self, Look, area, text};
+use super::pieces::{self, Look, text};
+use crate::report::record::area_of;
 use crate::report::v1::{Report, Requirement, Standing, Violation};
 
 pub(super) fn section(report: &Report) -> Markup {
     let mut areas: BTreeMap<&str, Vec<&Requirement>> = BTreeMap::new();
     for requirement in &report.requirements {
         areas
-            .entry(area(&requirement.id))
+            .entry(area_of(&requirement.id))
             .or_default()
             .push(requirement);
     }

@@ -9,7 +9,7 @@ use super::endpoint::{DEFAULT_PRIORITY, Endpoint, Pump};
 use super::input::QueueId;
 use super::output::{Output, Remembered};
 use super::queue::Queue;
-use super::routing::{Config, RoutingTable, Sink};
+use super::routing::{Config, RouteSpec, RoutingTable, Sink};
 use super::{Core, Timer};
 use crate::faults::planted;
 
@@ -36,18 +36,10 @@ impl Core {
         if planted("CFG19-cached-twin-is-ignored") {
             return;
         }
-        let candidates: &[Option<&str>] = if planted("O14-stored-bad-route-keeps-the-hub-down") {
-            &[cached]
-        } else {
-            &[cached, applied]
-        };
-        for candidate in candidates.iter().flatten() {
+        for candidate in [cached, applied].iter().flatten() {
             if self.take_effect(candidate).is_ok() {
                 self.ready();
                 break;
-            } else if planted("O14-stored-bad-route-keeps-the-hub-down") {
-                let reason = String::from("the stored configuration cannot be applied");
-                return self.out.push(Output::CannotStart { reason });
             }
         }
         if let Some(cached) = cached {
@@ -108,6 +100,11 @@ impl Core {
                 Ok(()) => (200, String::new()),
                 Err(cause) => {
                     self.out.push(Output::Warn(format!("Error updating edge hub configuration: {cause}")));
+                    if planted("CFG09-time-to-live-of-an-uncompilable-document-applies") {
+                        if let Ok(config) = Config::parse(&self.settings.edge_device_id, &document) {
+                            self.time_to_live_secs = config.time_to_live_secs;
+                        }
+                    }
                     if planted("CFG08-uncompilable-clears-the-routes") {
                         self.clear_routes();
                     }
@@ -142,7 +139,10 @@ impl Core {
 
     /// Both stages; nothing changes unless both succeed.
     fn take_effect(&mut self, document: &str) -> Result<(), String> {
-        let config = Config::parse(&self.settings.edge_device_id, document).map_err(|error| error.to_string())?;
+        let mut config = Config::parse(&self.settings.edge_device_id, document).map_err(|error| error.to_string())?;
+        if planted("R02-priority-of-an-unchanged-route-stays") {
+            self.keep_priorities(&mut config);
+        }
         if planted("R01-retrying-endpoint-holds-up-the-change") && self.drops_a_retrying_endpoint(&config) {
             self.held_back = Some(document.to_owned());
             self.timers.set(self.now + Duration::from_secs(1), Timer::ApplyLate);
@@ -243,6 +243,18 @@ impl Core {
             } else {
                 Output::CloseQueue { queue }
             });
+        }
+    }
+
+    /// Overlooks changes of nothing but a priority: only a planted fault does that.
+    fn keep_priorities(&self, config: &mut Config) {
+        let before = self.last_applied.as_deref().map(|document| Config::parse(&self.settings.edge_device_id, document));
+        let Some(Ok(before)) = before else { return };
+        for route in &mut config.routes {
+            let same = |known: &&RouteSpec| (&known.name, &known.source, &known.condition) == (&route.name, &route.source, &route.condition);
+            if let Some(known) = before.routes.iter().find(same) {
+                route.priority = known.priority;
+            }
         }
     }
 

@@ -200,14 +200,6 @@ fn counted_size(envelope: &Envelope) -> usize {
         message.body.len()
     } else if planted("MSG01-limit-is-one-byte-short") {
         message.size() + 1
-    } else if planted("O06-null-property-resets-the-size") {
-        let behind_null = |pairs: &[(String, Option<String>)]| {
-            pairs.iter().fold(0, |size, (name, value)| match value {
-                Some(value) => size + name.encode_utf16().count() + value.encode_utf16().count(),
-                None => 0,
-            })
-        };
-        message.body.len() + behind_null(&message.properties) + behind_null(&message.system)
     } else {
         message.size()
     }

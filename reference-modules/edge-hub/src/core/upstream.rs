@@ -18,15 +18,9 @@ impl Core {
     /// Groups a batch by sender and starts as many senders as may go at a time.
     pub(super) fn send_batch(&mut self, id: u32, priority: u32, entries: VecDeque<Entry>) {
         let mut waiting: VecDeque<(ClientId, VecDeque<Entry>)> = VecDeque::new();
-        let mut spoilt = false;
         for entry in entries {
             if !creation_time_is_readable(&entry) && !planted("MSG07-malformed-creation-time-is-retried") {
                 self.out.push(Output::Warn(String::from("Discarding a message with a malformed creation time")));
-                self.settle(id, priority, entry.offset);
-                spoilt = true;
-                continue;
-            }
-            if spoilt && planted("MSG07-malformed-creation-time-takes-the-batch-along") {
                 self.settle(id, priority, entry.offset);
                 continue;
             }

@@ -6,7 +6,7 @@ pub(super) const IDS: &[&str] = &[
     "BODY01-encoding-defaults-to-utf-8",
     "BODY01-utf-8-only",
     "BODY01-utf8-without-dash-is-accepted",
-    "BODY02-first-element-of-an-array-is-asked",
+    "BODY02-text-behind-the-object-is-ignored",
     "BODY02-unreadable-body-is-empty",
     "BODY03-members-ignore-case",
     "BODY03-prefix-in-lower-case-only",
@@ -141,3 +141,38 @@ pub(super) const IDS: &[&str] = &[
     "SRC13-path-star-opens-no-comment",
     "SRC14-text-behind-the-sink-is-refused",
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::IDS;
+
+    fn sources(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        entries
+            .flat_map(|path| {
+                if path.is_dir() {
+                    sources(&path)
+                } else {
+                    vec![path]
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_id_is_planted_at_exactly_one_place() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core/routing");
+        let code: String = sources(&folder)
+            .iter()
+            .map(|path| fs::read_to_string(path).unwrap())
+            .collect();
+        for id in IDS {
+            assert_eq!(code.matches(&format!("\"{id}\"")).count(), 1, "{id}");
+        }
+    }
+}

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use super::{Identities, Page, ServiceIdentity};
+use super::{Identities, Page, ServiceIdentity, remembered};
 use crate::dial::Dialler;
-use crate::engine::now;
+use crate::engine::{Engine, now};
 use crate::identity::ClientId;
 use crate::percent::escape;
 use crate::sas;
@@ -50,13 +50,25 @@ impl Scope {
         }
     }
 
+    /// Takes what an earlier process knew, until IoT Hub says better.
+    pub async fn recall(&self, engine: &Engine) {
+        match remembered::recall(engine, &self.workload).await {
+            Ok(Some(identities)) => self.replace(identities),
+            Ok(None) => {}
+            Err(error) => tracing::warn!("Cannot recall the identity scope: {error}"),
+        }
+    }
+
     /// Refreshes at once, and then at the set rate, for ever.
-    pub async fn keep_fresh(&self) {
+    pub async fn keep_fresh(&self, engine: &Engine) {
         loop {
             tracing::info!("Starting refresh of device scope identities cache");
             let pause = match self.refresh().await {
                 Ok(()) => {
                     tracing::info!("Done refreshing device scope identities cache");
+                    if let Err(error) = remembered::remember(engine, &self.workload, &self.identities.all()).await {
+                        tracing::warn!("Cannot remember the identity scope: {error}");
+                    }
                     self.settings.scope_refresh
                 }
                 Err(error) => {
@@ -109,9 +121,13 @@ impl Scope {
                 break;
             }
         }
+        self.replace(identities);
+        Ok(())
+    }
+
+    fn replace(&self, identities: Vec<ServiceIdentity>) {
         self.identities.replace(identities);
         self.known.store(true, Ordering::Release);
-        Ok(())
     }
 
     /// One call; `None` when the answer is that there is no such identity in this scope.

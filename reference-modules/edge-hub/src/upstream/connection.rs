@@ -66,8 +66,8 @@ impl Connection {
         };
         connection.write(&connect.map_err(io::Error::other)?).await?;
         match connection.next().await? {
-            Packet::Connack(_, 0) => Ok(connection),
-            Packet::Connack(_, code) => Err(io::Error::other(format!("IoT Hub refused {client} with code {code}"))),
+            Packet::Connack(0) => Ok(connection),
+            Packet::Connack(code) => Err(io::Error::other(format!("IoT Hub refused {client} with code {code}"))),
             _ => Err(io::Error::other("IoT Hub did not answer CONNECT with CONNACK")),
         }
     }

@@ -1,6 +1,7 @@
 //! A message as IoT Hub gets it.
 
 use crate::core::{Envelope, date, system};
+use crate::faults::planted;
 use crate::heads::mqtt::bag;
 use crate::identity::ClientId;
 
@@ -23,7 +24,12 @@ const SECURITY_AGENT: &str = "urn:azureiot:Security:SecurityAgent:1";
 /// Topic of an event, sent on the connection of `sender`.
 pub fn topic(sender: &ClientId, envelope: &Envelope) -> String {
     let mut pairs: Vec<(&str, Option<String>)> = Vec::new();
-    for (wire, name) in CARRIED {
+    let surplus = ("$.exp", system::EXPIRY);
+    let carried = CARRIED.iter().chain(planted("MSG04-expiry-goes-upstream").then_some(&surplus));
+    for &(wire, name) in carried {
+        if name == system::MESSAGE_ID && planted("MSG04-message-id-is-lost-upstream") {
+            continue;
+        }
         if let Some(value) = envelope.system(name).filter(|value| !value.is_empty()) {
             let value = match name {
                 system::CREATION_TIME => date::round_trip(value).unwrap_or_else(|| value.to_owned()),

@@ -11,15 +11,21 @@ use crate::faults::planted;
 /// A body that conditions can look into: content type and encoding say that it is JSON, and it is an object.
 pub(super) fn read(message: &Message) -> Option<Json> {
     let system = |name: &str| {
-        let (_, value) = message.system.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        let (_, value) = message
+            .system
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
         value.as_deref()
     };
     let any_body = planted("R08-any-body-is-json");
     if !any_body {
         let content_type = system("contentType")?;
         let without_parameters = content_type.split(';').next().unwrap_or(content_type);
-        let content_type =
-            if planted("BODY01-content-type-may-have-parameters") { without_parameters } else { content_type };
+        let content_type = if planted("BODY01-content-type-may-have-parameters") {
+            without_parameters
+        } else {
+            content_type
+        };
         if !content_type.eq_ignore_ascii_case("application/json") {
             return None;
         }
@@ -29,13 +35,16 @@ pub(super) fn read(message: &Message) -> Option<Json> {
         encoding => encoding?,
     };
     let text = decode(&message.body, &encoding.to_ascii_lowercase())?;
-    if planted("BODY13-strict-json-only") && serde_json::from_str::<serde_json::Value>(&text).is_err() {
+    if planted("BODY13-strict-json-only")
+        && serde_json::from_str::<serde_json::Value>(&text).is_err()
+    {
         return None;
     }
     match lenient_json::read(&text) {
         Ok(object @ Json::Object(_)) => Some(object),
-        Ok(Json::Array(mut elements)) if planted("BODY02-first-element-of-an-array-is-asked") && !elements.is_empty() => {
-            Some(elements.swap_remove(0))
+        Err(_) if planted("BODY02-text-behind-the-object-is-ignored") => {
+            let end = text.rfind('}')?;
+            lenient_json::read(&text[..=end]).ok()
         }
         Err(_) if planted("BODY02-unreadable-body-is-empty") => Some(Json::Object(Vec::new())),
         _ => None,
@@ -46,16 +55,22 @@ pub(super) fn read(message: &Message) -> Option<Json> {
 fn decode<'b>(body: &'b [u8], encoding: &str) -> Option<Cow<'b, str>> {
     match encoding {
         "utf-8" => Some(String::from_utf8_lossy(body)),
-        "utf8" if planted("BODY01-utf8-without-dash-is-accepted") => Some(String::from_utf8_lossy(body)),
+        "utf8" if planted("BODY01-utf8-without-dash-is-accepted") => {
+            Some(String::from_utf8_lossy(body))
+        }
         "utf-16" | "utf-32" if planted("BODY01-utf-8-only") => None,
         "utf-16" => {
-            let units: Vec<u16> = body.chunks(2).map(|unit| unit.try_into().map_or(0xdc00, u16::from_le_bytes)).collect();
+            let units: Vec<u16> = body
+                .chunks(2)
+                .map(|unit| unit.try_into().map_or(0xdc00, u16::from_le_bytes))
+                .collect();
             Some(Cow::Owned(String::from_utf16_lossy(&units)))
         }
         "utf-32" => {
             let characters = body.chunks(4).map(|bytes| {
                 let code = bytes.try_into().ok().map(u32::from_le_bytes);
-                code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
+                code.and_then(char::from_u32)
+                    .unwrap_or(char::REPLACEMENT_CHARACTER)
             });
             Some(Cow::Owned(characters.collect()))
         }
@@ -104,9 +119,14 @@ impl BodyPath {
 
     /// What the path finds in a body.
     pub(super) fn select<'b>(&self, body: &'b Json) -> Dynamic<'b> {
-        let Some(steps) = &self.steps else { return Dynamic::Undefined };
+        let Some(steps) = &self.steps else {
+            return Dynamic::Undefined;
+        };
         let found = steps.iter().fold(vec![body], |found, step| {
-            found.into_iter().flat_map(|value| step.from(value)).collect::<Vec<_>>()
+            found
+                .into_iter()
+                .flat_map(|value| step.from(value))
+                .collect::<Vec<_>>()
         });
         match found.as_slice() {
             [] if planted("BODY04-missing-member-is-undefined") => Dynamic::Undefined,
@@ -122,13 +142,29 @@ impl Step {
         match (self, value) {
             (Step::Member(name), Json::Object(members)) => {
                 let is = |key: &str| {
-                    if planted("BODY03-members-ignore-case") { key.eq_ignore_ascii_case(name) } else { key == name }
+                    if planted("BODY03-members-ignore-case") {
+                        key.eq_ignore_ascii_case(name)
+                    } else {
+                        key == name
+                    }
                 };
-                members.iter().find(|(key, _)| is(key)).map(|(_, value)| value).into_iter().collect()
+                members
+                    .iter()
+                    .find(|(key, _)| is(key))
+                    .map(|(_, value)| value)
+                    .into_iter()
+                    .collect()
             }
-            (Step::AnyMember, Json::Object(members)) => members.iter().map(|(_, value)| value).collect(),
-            (Step::Index(at), Json::Array(elements)) if planted("BODY07-indexes-count-from-one") => {
-                at.checked_sub(1).and_then(|at| elements.get(at)).into_iter().collect()
+            (Step::AnyMember, Json::Object(members)) => {
+                members.iter().map(|(_, value)| value).collect()
+            }
+            (Step::Index(at), Json::Array(elements))
+                if planted("BODY07-indexes-count-from-one") =>
+            {
+                at.checked_sub(1)
+                    .and_then(|at| elements.get(at))
+                    .into_iter()
+                    .collect()
             }
             (Step::Index(at), Json::Array(elements)) => elements.get(*at).into_iter().collect(),
             _ => Vec::new(),
@@ -144,7 +180,9 @@ fn scalar(value: &Json) -> Dynamic<'_> {
         Json::Integer(number) => Dynamic::Number(*number as f64),
         Json::Float { value, .. } => Dynamic::Number(*value),
         Json::Text(text) => Dynamic::Text(Some(Text::borrowed(text))),
-        Json::Date(text) if planted("BODY05-dates-are-strings") => Dynamic::Text(Some(Text::borrowed(text))),
+        Json::Date(text) if planted("BODY05-dates-are-strings") => {
+            Dynamic::Text(Some(Text::borrowed(text)))
+        }
         Json::Object(_) | Json::Array(_) if planted("BODY05-objects-are-null") => Dynamic::Null,
         Json::Date(_) | Json::Undefined | Json::Object(_) | Json::Array(_) => Dynamic::Undefined,
     }
@@ -164,17 +202,24 @@ fn index(bracket: &str) -> Option<(&str, &str)> {
 /// The whole path as it is followed; a leading `$` is the root.
 fn steps(path: &str) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
-    let mut rest = match path.strip_prefix('$').filter(|rest| rest.is_empty() || rest.starts_with(['.', '['])) {
+    let mut rest = match path
+        .strip_prefix('$')
+        .filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    {
         Some(behind) => behind.to_owned(),
         None => format!(".{path}"),
     };
     while !rest.is_empty() {
         let behind = if let Some(bracket) = rest.strip_prefix('[') {
             let (digits, behind) = index(bracket)?;
-            if planted("BODY07-second-index-is-refused") && matches!(steps.last(), Some(Step::Index(_))) {
+            if planted("BODY07-second-index-is-refused")
+                && matches!(steps.last(), Some(Step::Index(_)))
+            {
                 return None;
             }
-            steps.push(Step::Index(usize::try_from(digits.parse::<i32>().ok()?).ok()?));
+            steps.push(Step::Index(
+                usize::try_from(digits.parse::<i32>().ok()?).ok()?,
+            ));
             behind
         } else {
             let (name, behind) = identifier(rest.strip_prefix('.')?);
@@ -195,7 +240,10 @@ mod tests {
     use super::*;
 
     fn select(path: &str) -> Option<String> {
-        let body = lenient_json::read(r#"{"a":{"b":7},"m":[[1],[3]],"o":{"x":1},"at":"2031-02-03T04:05:06Z"}"#).unwrap();
+        let body = lenient_json::read(
+            r#"{"a":{"b":7},"m":[[1],[3]],"o":{"x":1},"at":"2031-02-03T04:05:06Z"}"#,
+        )
+        .unwrap();
         Some(format!("{:?}", BodyPath::parse(path)?.select(&body)))
     }
 
@@ -207,14 +255,31 @@ mod tests {
         assert_eq!(select("o.*").as_deref(), Some("Number(1.0)"));
         assert_eq!(select("a.B").as_deref(), Some("Missing"));
         assert_eq!(select("m[9]").as_deref(), Some("Missing"));
-        for undefined in ["a", "$", "at", "*", "m[0]", "m[2147483648]", "m[0]x", "a.b]", "a]b"] {
-            assert_eq!(select(undefined).as_deref(), Some("Undefined"), "{undefined}");
+        for undefined in [
+            "a",
+            "$",
+            "at",
+            "*",
+            "m[0]",
+            "m[2147483648]",
+            "m[0]x",
+            "a.b]",
+            "a]b",
+        ] {
+            assert_eq!(
+                select(undefined).as_deref(),
+                Some("Undefined"),
+                "{undefined}"
+            );
         }
     }
 
     #[test]
     fn malformed_paths_do_not_compile() {
-        for path in ["", "a.", "a..b", ".a", "[0]", "a[", "a[]", "a[-1]", "a[x]", "a['x']", "5", "a.5", "m[0]."] {
+        for path in [
+            "", "a.", "a..b", ".a", "[0]", "a[", "a[]", "a[-1]", "a[x]", "a['x']", "5", "a.5",
+            "m[0].",
+        ] {
             assert!(BodyPath::parse(path).is_none(), "{path}");
         }
     }

@@ -52,7 +52,10 @@ pub(super) struct Name {
 
 impl Name {
     pub(super) fn new(name: &str) -> Name {
-        Name { written: name.to_owned(), folded: fold(name) }
+        Name {
+            written: name.to_owned(),
+            folded: fold(name),
+        }
     }
 
     /// Whether a key of a property bag is this name.

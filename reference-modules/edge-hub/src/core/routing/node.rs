@@ -27,11 +27,18 @@ pub(super) enum TextNode {
     /// `{$name}`.
     System(Name),
     /// `$name`: the application property that is spelled so, else the system property.
-    Either { application: Name, system: Name },
+    Either {
+        application: Name,
+        system: Name,
+    },
     Concat(Vec<DynamicNode>),
     Lower(Box<DynamicNode>),
     Upper(Box<DynamicNode>),
-    Substring { text: Box<DynamicNode>, start: Box<DynamicNode>, length: Option<Box<DynamicNode>> },
+    Substring {
+        text: Box<DynamicNode>,
+        start: Box<DynamicNode>,
+        length: Option<Box<DynamicNode>>,
+    },
     FirstDefined(Vec<TextNode>),
 }
 
@@ -75,7 +82,10 @@ pub(super) enum TruthNode {
 #[derive(Clone, Debug)]
 pub(super) enum DynamicNode {
     /// `$body.path`; where `shadow` is given, an application property spelled like the whole reference comes first.
-    Body { path: BodyPath, shadow: Option<Name> },
+    Body {
+        path: BodyPath,
+        shadow: Option<Name>,
+    },
     /// From left to right; division, multiplication, sum and difference only.
     Arithmetic(Box<DynamicNode>, Vec<(Arithmetic, DynamicNode)>),
     FirstDefined(Vec<DynamicNode>),

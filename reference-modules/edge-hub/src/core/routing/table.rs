@@ -47,10 +47,18 @@ impl RoutingTable {
     /// # Errors
     /// [`CompileError`] for the first route whose condition does not compile.
     pub fn compile(config: &Config) -> Result<RoutingTable, CompileError> {
-        let mut sinks: Vec<_> = config.routes.iter().map(|route| (route.sink.clone(), route.priority)).collect();
+        let mut sinks: Vec<_> = config
+            .routes
+            .iter()
+            .map(|route| (route.sink.clone(), route.priority))
+            .collect();
         sinks.sort();
         sinks.dedup();
-        let routes = config.routes.iter().map(compiled).collect::<Result<_, _>>()?;
+        let routes = config
+            .routes
+            .iter()
+            .map(compiled)
+            .collect::<Result<_, _>>()?;
         Ok(RoutingTable { routes, sinks })
     }
 
@@ -62,8 +70,13 @@ impl RoutingTable {
             if !route.source.takes(&message.source) || !route.condition.routes(&evaluation) {
                 continue;
             }
-            match destinations.iter_mut().find(|known| same_endpoint(&known.sink, &route.destination.sink)) {
-                Some(known) if more_urgent(&route.destination, known) => *known = route.destination.clone(),
+            match destinations
+                .iter_mut()
+                .find(|known| same_endpoint(&known.sink, &route.destination.sink))
+            {
+                Some(known) if more_urgent(&route.destination, known) => {
+                    *known = route.destination.clone()
+                }
                 Some(known) => {
                     if planted("FAN02-time-to-live-of-the-last-route") {
                         known.time_to_live_secs = route.destination.time_to_live_secs;
@@ -85,8 +98,10 @@ impl RoutingTable {
 }
 
 fn compiled(route: &RouteSpec) -> Result<CompiledRoute, CompileError> {
-    let condition = Condition::compile(&route.condition)
-        .map_err(|cause| CompileError { route: route.name.clone(), cause: cause.to_string() })?;
+    let condition = Condition::compile(&route.condition).map_err(|cause| CompileError {
+        route: route.name.clone(),
+        cause: cause.to_string(),
+    })?;
     Ok(CompiledRoute {
         source: Source::new(&route.source),
         condition,
@@ -101,7 +116,9 @@ fn compiled(route: &RouteSpec) -> Result<CompiledRoute, CompileError> {
 fn same_endpoint(one: &Sink, other: &Sink) -> bool {
     match (one, other) {
         _ if planted("R03-routes-to-one-sink-have-two-endpoints") => false,
-        (Sink::Input { module: one, .. }, Sink::Input { module: other, .. }) if planted("FAN03-one-copy-for-a-module") => {
+        (Sink::Input { module: one, .. }, Sink::Input { module: other, .. })
+            if planted("FAN03-one-copy-for-a-module") =>
+        {
             one == other
         }
         _ => one == other,
@@ -156,7 +173,11 @@ mod tests {
         ]);
         assert_eq!(
             table.destinations(&message()),
-            [Destination { sink: Sink::Upstream, priority: 2, time_to_live_secs: 20 }]
+            [Destination {
+                sink: Sink::Upstream,
+                priority: 2,
+                time_to_live_secs: 20
+            }]
         );
         assert_eq!(table.sinks().count(), 4);
     }

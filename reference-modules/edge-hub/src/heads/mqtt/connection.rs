@@ -20,6 +20,7 @@ use super::subscriptions::Subscriptions;
 use super::topics::{self, Class, Publish};
 use crate::core::{ConnectionId, DeliveryId, DeliveryOutcome, Envelope, Input, PublishId, Telemetry, TwinChange};
 use crate::engine::ToClient;
+use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::wire::{self, Incoming, Packet};
 
@@ -159,6 +160,9 @@ impl Connection<'_> {
     /// Deals with every whole packet that was received, as far as they may wait; returns how many.
     async fn take_all(&mut self, received: &mut BytesMut) -> Result<usize, End> {
         let mut taken = 0;
+        if planted("PUB06-disconnect-discards-what-came-with-it") && received.ends_with(&[0xe0, 0]) {
+            return Err(End::Orderly);
+        }
         while self.pending.len() < MAX_PENDING {
             let Some(packet) = wire::take(received, self.max_bytes()).map_err(|_| End::Abrupt)? else { break };
             taken += 1;
@@ -251,6 +255,9 @@ impl Connection<'_> {
             }
             Publish::TwinGet { rid } => self.twin_get(number, rid),
             Publish::TwinPatch { rid } => self.twin_patch(number, rid, publish.payload),
+            Publish::Dropped if planted("PUB07-unknown-topic-closes-the-connection") => {
+                self.pending.settle_with(number, |due| due.close = true);
+            }
             Publish::MethodResponse { .. } | Publish::Dropped | Publish::Fault => self.pending.settle_with(number, |_| {}),
         }
     }

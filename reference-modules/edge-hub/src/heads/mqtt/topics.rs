@@ -71,9 +71,6 @@ pub fn read(topic: &str) -> Publish {
     if let Some(request) = topic.strip_prefix(TWIN) {
         return twin_request(request).unwrap_or(Publish::Fault);
     }
-    if topic.starts_with("/") && planted("R17-leading-slash-is-refused") {
-        return Publish::Dropped;
-    }
     let normal = normalise(topic);
     if scheme_like(&normal) || normal.contains('\\') || normal.split('/').any(|part| part == "." || part == "..") {
         return Publish::Dropped;

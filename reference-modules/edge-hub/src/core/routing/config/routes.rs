@@ -18,7 +18,9 @@ pub(super) fn of_1_0(members: &Members) -> Result<Vec<RouteSpec>, ConfigError> {
         None | Some(Json::Null) => return Ok(routes),
         Some(section) => section,
     };
-    let Json::Object(section) = section else { return Err(Unbound::new(SECTION).into()) };
+    let Json::Object(section) = section else {
+        return Err(Unbound::new(SECTION).into());
+    };
     for (name, value) in section {
         let route = match value {
             Json::Null => String::new(),
@@ -43,10 +45,16 @@ pub(super) fn of_1_0(members: &Members) -> Result<Vec<RouteSpec>, ConfigError> {
 pub(super) fn of_1_1(members: &Members) -> Result<Vec<RouteSpec>, ConfigError> {
     let section = match members.get(SECTION) {
         Some(Json::Object(section)) => section,
-        Some(Json::Array(elements)) if !elements.is_empty() => return Err(Unbound::new(SECTION).into()),
+        Some(Json::Array(elements)) if !elements.is_empty() => {
+            return Err(Unbound::new(SECTION).into());
+        }
         Some(_) => return Ok(Vec::new()),
         None if planted("CFG14-missing-routes-are-none") => return Ok(Vec::new()),
-        None => return Err(ConfigError::new(format!("Value cannot be null. (Parameter '{SECTION}')"))),
+        None => {
+            return Err(ConfigError::new(format!(
+                "Value cannot be null. (Parameter '{SECTION}')"
+            )));
+        }
     };
     let mut routes = Vec::new();
     for (name, value) in section {
@@ -55,13 +63,19 @@ pub(super) fn of_1_1(members: &Members) -> Result<Vec<RouteSpec>, ConfigError> {
         }
         let shown = shown(name);
         let route = match value {
-            Json::Text(route) | Json::Date(route) if route.trim().is_empty() && planted("CFG04-blank-route-is-skipped-in-1-1") => {
+            Json::Text(route) | Json::Date(route)
+                if route.trim().is_empty() && planted("CFG04-blank-route-is-skipped-in-1-1") =>
+            {
                 continue;
             }
             Json::Text(route) => spec(&shown, route, NOT_SET, 0),
-            Json::Object(_) if planted("CFG03-objects-are-refused-in-1-1") => Err(Unbound::new(shown).into()),
+            Json::Object(_) if planted("CFG03-objects-are-refused-in-1-1") => {
+                Err(Unbound::new(shown).into())
+            }
             Json::Object(_) => object(&shown, value),
-            _ => Err(ConfigError::new(format!("Malformed route specification: \"{name}\""))),
+            _ => Err(ConfigError::new(format!(
+                "Malformed route specification: \"{name}\""
+            ))),
         };
         match route {
             Err(_) if planted("CFG06-bad-route-is-left-out") => {}
@@ -88,7 +102,9 @@ fn object(name: &str, value: &Json) -> Result<RouteSpec, ConfigError> {
     let default_is_refused = priority == NOT_SET
         && planted("CFG05-default-priority-cannot-be-written")
         && members.get("priority").is_some();
-    if (priority > 9 && priority != NOT_SET && !planted("R22-any-priority-is-accepted")) || default_is_refused {
+    if (priority > 9 && priority != NOT_SET && !planted("R22-any-priority-is-accepted"))
+        || default_is_refused
+    {
         return Err(ConfigError::new(format!(
             "Invalid priority for route: {route}, priority can only be between 0-9 (Parameter 'priority')"
         )));
@@ -99,12 +115,22 @@ fn object(name: &str, value: &Json) -> Result<RouteSpec, ConfigError> {
     spec(name, &route, priority, time_to_live_secs)
 }
 
-fn spec(name: &str, route: &str, priority: u32, time_to_live_secs: u32) -> Result<RouteSpec, ConfigError> {
+fn spec(
+    name: &str,
+    route: &str,
+    priority: u32,
+    time_to_live_secs: u32,
+) -> Result<RouteSpec, ConfigError> {
     if route.trim().is_empty() {
         return Err(ConfigError::new("route is null or whitespace."));
     }
-    let named = if planted("CFG07-refused-route-is-not-named") { "" } else { name };
-    let route = Route::parse(route).map_err(|cause| ConfigError(format!("Error parsing route {named} - {cause}")))?;
+    let named = if planted("CFG07-refused-route-is-not-named") {
+        ""
+    } else {
+        name
+    };
+    let route = Route::parse(route)
+        .map_err(|cause| ConfigError(format!("Error parsing route {named} - {cause}")))?;
     Ok(RouteSpec {
         name: name.to_owned(),
         source: route.source,
@@ -119,8 +145,8 @@ fn spec(name: &str, route: &str, priority: u32, time_to_live_secs: u32) -> Resul
 /// special.
 fn shown(name: &str) -> String {
     const SPECIAL: &[char] = &[
-        '.', ' ', '\'', '/', '"', '[', ']', '(', ')', '\t', '\n', '\r', '\u{c}', '\u{8}', '\\', '\u{85}', '\u{2028}',
-        '\u{2029}',
+        '.', ' ', '\'', '/', '"', '[', ']', '(', ')', '\t', '\n', '\r', '\u{c}', '\u{8}', '\\',
+        '\u{85}', '\u{2028}', '\u{2029}',
     ];
     if !name.contains(SPECIAL) {
         return name.to_owned();
@@ -135,7 +161,8 @@ fn shown(name: &str) -> String {
             '\u{8}' => shown.push_str("\\b"),
             '\\' | '\'' => shown.extend(['\\', character]),
             '\0'..='\u{1f}' | '\u{85}' | '\u{2028}' | '\u{2029}' => {
-                write!(shown, "\\u{:04x}", u32::from(character)).expect("a string takes everything");
+                write!(shown, "\\u{:04x}", u32::from(character))
+                    .expect("a string takes everything");
             }
             _ => shown.push(character),
         }

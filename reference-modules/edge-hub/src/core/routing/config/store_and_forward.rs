@@ -12,8 +12,14 @@ pub(super) fn read(members: &Members) -> Result<(i32, Option<i64>), ConfigError>
     const SECTION: &str = "storeAndForwardConfiguration";
     let section = match members.required(SECTION) {
         Ok(section) => Members::within(section, SECTION)?,
-        Err(_) if planted("CFG14-missing-store-and-forward-has-a-default") => return Ok((7200, None)),
-        Err(_) => return Err(ConfigError::new(format!("Value cannot be null. (Parameter '{SECTION}')"))),
+        Err(_) if planted("CFG14-missing-store-and-forward-has-a-default") => {
+            return Ok((7200, None));
+        }
+        Err(_) => {
+            return Err(ConfigError::new(format!(
+                "Value cannot be null. (Parameter '{SECTION}')"
+            )));
+        }
     };
     let time_to_live_secs = section.get("timeToLiveSecs").map_or(Ok(0), seconds)?;
     let max_size_bytes = match section.get("storeLimits") {
@@ -21,7 +27,11 @@ pub(super) fn read(members: &Members) -> Result<(i32, Option<i64>), ConfigError>
         Some(limits) => {
             const LIMIT: &str = "maxSizeBytes";
             let limit = Members::within(limits, "storeLimits")?.get(LIMIT);
-            Some(limit.map_or(Some(0), converted).ok_or_else(|| Unbound::new(LIMIT))?)
+            Some(
+                limit
+                    .map_or(Some(0), converted)
+                    .ok_or_else(|| Unbound::new(LIMIT))?,
+            )
         }
     };
     Ok((time_to_live_secs, max_size_bytes))
@@ -34,5 +44,7 @@ fn seconds(value: &Json) -> Result<i32, Unbound> {
         Json::Text(text) => integer(text),
         _ => None,
     };
-    number.and_then(|number| i32::try_from(number).ok()).ok_or_else(|| Unbound::new("timeToLiveSecs"))
+    number
+        .and_then(|number| i32::try_from(number).ok())
+        .ok_or_else(|| Unbound::new("timeToLiveSecs"))
 }

@@ -11,7 +11,12 @@ pub(super) fn parse(text: &str) -> Option<f64> {
     if planted("FN05-plain-numbers-only") {
         return text.parse().ok();
     }
-    Reader { rest: text, ..Reader::default() }.number().or_else(|| named(text))
+    Reader {
+        rest: text,
+        ..Reader::default()
+    }
+    .number()
+    .or_else(|| named(text))
 }
 
 /// Infinity and NaN, in any letter case.
@@ -21,7 +26,8 @@ fn named(text: &str) -> Option<f64> {
     if unsigned.eq_ignore_ascii_case("infinity") {
         return Some(f64::INFINITY);
     }
-    text.eq_ignore_ascii_case("-infinity").then_some(f64::NEG_INFINITY)
+    text.eq_ignore_ascii_case("-infinity")
+        .then_some(f64::NEG_INFINITY)
 }
 
 #[derive(Default)]
@@ -75,7 +81,8 @@ impl Reader<'_> {
     fn leading(&mut self) {
         loop {
             let blank = (!self.signed || self.currency) && self.take(is_blank).is_some();
-            let found = blank || (!self.signed && (self.sign() || self.parenthesis())) || self.currency();
+            let found =
+                blank || (!self.signed && (self.sign() || self.parenthesis())) || self.currency();
             if !found {
                 return;
             }
@@ -113,7 +120,9 @@ impl Reader<'_> {
     }
 
     fn exponent(&mut self, digits: &mut String) {
-        let Some(exponent) = self.rest.strip_prefix(['e', 'E']) else { return };
+        let Some(exponent) = self.rest.strip_prefix(['e', 'E']) else {
+            return;
+        };
         let unsigned = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
         let behind = unsigned.trim_start_matches(|character: char| character.is_ascii_digit());
         if behind.len() < unsigned.len() {
@@ -126,7 +135,10 @@ impl Reader<'_> {
         loop {
             let closed = self.open && self.take(|character| character == ')').is_some();
             self.open &= !closed;
-            let found = closed || self.take(is_blank).is_some() || (!self.signed && self.sign()) || self.currency();
+            let found = closed
+                || self.take(is_blank).is_some()
+                || (!self.signed && self.sign())
+                || self.currency();
             if !found {
                 return;
             }
@@ -164,7 +176,10 @@ mod tests {
 
     #[test]
     fn everything_else_is_no_number() {
-        for text in ["", "0x10", "(-5)", "( 5 )", "- 5", "$5", "5d", "(5", ",5", "1e", "NaN", "\u{a0}5", "1.2.3"] {
+        for text in [
+            "", "0x10", "(-5)", "( 5 )", "- 5", "$5", "5d", "(5", ",5", "1e", "NaN", "\u{a0}5",
+            "1.2.3",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -17,12 +17,14 @@ impl Reader<'_> {
 }
 
 fn integer_with_base(text: &str) -> Option<Result<Json>> {
-    let digits = text.strip_prefix('0').filter(|digits| !digits.is_empty() && !digits.starts_with(['.', 'e', 'E']))?;
+    let digits = text
+        .strip_prefix('0')
+        .filter(|digits| !digits.is_empty() && !digits.starts_with(['.', 'e', 'E']))?;
     let bits = match digits.strip_prefix(['x', 'X']) {
         Some(digits) => unsigned(digits, 16),
         None => unsigned(digits, 8),
     };
-    Some(bits.map(|bits| Json::Integer(bits.cast_signed())).ok_or(NotJson))
+    Some(bits.map(|bits| Json::Integer(bits as i64)).ok_or(NotJson))
 }
 
 fn unsigned(digits: &str, base: u32) -> Option<u64> {
@@ -38,7 +40,10 @@ fn decimal(text: &str) -> Result<Json> {
         Ok(integer) => Ok(Json::Integer(integer)),
         Err(_) => {
             let value = text.parse().map_err(|_| NotJson)?;
-            Ok(Json::Float { value, written: text.to_owned() })
+            Ok(Json::Float {
+                value,
+                written: text.to_owned(),
+            })
         }
     }
 }

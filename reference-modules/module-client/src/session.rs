@@ -1,0 +1,198 @@
+//! One MQTT connection, from CONNECT to its end.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::{
+    AsyncClient, ClientError, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS,
+    TlsConfiguration, Transport,
+};
+use rustls::ClientConfig;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::connection::Stop;
+use crate::environment::Environment;
+use crate::message::{Input, Receipt};
+use crate::outbox::{Outbox, Outgoing};
+use crate::topic::{Arrived, Topics};
+
+/// MQTT over TLS: the port is part of the contract.
+pub(crate) const PORT: u16 = 8883;
+
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// How long CONNACK may take. A hub that has to ask IoT Hub about the module needs a while.
+const CONNECT_SECONDS: u64 = 30;
+
+/// How long a departure may take: DISCONNECT has to be written, and nothing is waited for.
+const DEPARTURE: Duration = Duration::from_secs(2);
+
+/// The largest packet either side writes: the hub takes messages of 256 KiB.
+const LARGEST_PACKET: usize = 1024 * 1024;
+
+/// More than there can be requests at once: what the outbox has room for, an acknowledgement, SUBSCRIBE, DISCONNECT.
+const REQUESTS: usize = 128;
+
+/// One connection, accepted by the hub.
+pub(crate) struct Session {
+    client: AsyncClient,
+    events: EventLoop,
+    topics: Topics,
+}
+
+/// How a session ended.
+pub(crate) enum End {
+    /// Because it was asked to.
+    Left,
+    /// Because its password was getting old.
+    Expired,
+}
+
+/// What flows through a session.
+pub(crate) struct Flow<'a> {
+    /// What the module sends.
+    pub(crate) outgoing: &'a mut mpsc::Receiver<Outgoing>,
+    /// What it has sent.
+    pub(crate) outbox: &'a mut Outbox,
+    /// Where to put what it receives; nowhere when it wants nothing.
+    pub(crate) inputs: Option<&'a mpsc::UnboundedSender<Input>>,
+}
+
+impl Session {
+    /// Connects, and waits until the hub accepts.
+    pub(crate) async fn open(
+        environment: &Environment,
+        port: u16,
+        password: String,
+        tls: Arc<ClientConfig>,
+    ) -> Result<Self, ConnectionError> {
+        let Environment {
+            iot_hub_host,
+            gateway_host,
+            device,
+            module,
+            ..
+        } = environment;
+        let user_name = format!("{iot_hub_host}/{device}/{module}/?api-version=2021-04-12&DeviceClientType=module-client");
+        let mut options = MqttOptions::new(format!("{device}/{module}"), gateway_host, port);
+        options
+            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)))
+            .set_credentials(user_name, password)
+            // The hub then keeps the subscriptions, and between CONNACK and SUBSCRIBE nothing is lost.
+            .set_clean_session(false)
+            .set_keep_alive(KEEP_ALIVE)
+            .set_max_packet_size(LARGEST_PACKET, LARGEST_PACKET)
+            .set_manual_acks(true);
+        let (client, mut events) = AsyncClient::new(options, REQUESTS);
+        let mut network = NetworkOptions::new();
+        network.set_connection_timeout(CONNECT_SECONDS);
+        network.set_tcp_nodelay(true);
+        events.set_network_options(network);
+        loop {
+            if let Event::Incoming(Packet::ConnAck(_)) = events.poll().await? {
+                let topics = Topics::of(device, module);
+                return Ok(Self {
+                    client,
+                    events,
+                    topics,
+                });
+            }
+        }
+    }
+
+    /// Sends and receives until told to stop, or the password gets old, or the connection ends.
+    pub(crate) async fn run(self, flow: Flow<'_>, stop: &mut Stop, expires: Instant) -> Result<End, Lost> {
+        let Self {
+            client,
+            mut events,
+            topics,
+        } = self;
+        if flow.inputs.is_some() {
+            client.try_subscribe(topics.inputs(), QoS::AtLeastOnce)?;
+        }
+        for outgoing in flow.outbox.again() {
+            publish(&client, outgoing)?;
+        }
+        let mut leaving: Option<(End, Instant)> = None;
+        loop {
+            // Kept until it is done: a future dropped half-way would take with it what it has read or begun to write.
+            let mut event = pin!(events.poll());
+            let event = loop {
+                let now = Instant::now();
+                let expired = expires <= now;
+                if leaving.is_none() && expired && flow.outbox.is_empty() {
+                    client.try_disconnect()?;
+                    leaving = Some((End::Expired, now + DEPARTURE));
+                }
+                let departure = leaving.as_ref().map(|(_, latest)| *latest);
+                tokio::select! {
+                    event = &mut event => break event?,
+                    () = stop.asked(), if leaving.is_none() => {
+                        client.try_disconnect()?;
+                        leaving = Some((End::Left, now + DEPARTURE));
+                    }
+                    Some(outgoing) = flow.outgoing.recv(), if leaving.is_none() && !expired && flow.outbox.has_room() => {
+                        publish(&client, flow.outbox.add(outgoing))?;
+                    }
+                    () = tokio::time::sleep_until(expires), if leaving.is_none() && !expired => {}
+                    () = tokio::time::sleep_until(departure.unwrap_or(now)), if departure.is_some() => {
+                        return Ok(leaving.map_or(End::Left, |(end, _)| end));
+                    }
+                }
+            };
+            match event {
+                Event::Outgoing(rumqttc::Outgoing::Publish(packet_id)) => flow.outbox.written(packet_id),
+                Event::Incoming(Packet::PubAck(puback)) => flow.outbox.acknowledged(puback.pkid),
+                Event::Incoming(Packet::Publish(publish)) => arrived(&client, &topics, flow.inputs, publish)?,
+                Event::Outgoing(rumqttc::Outgoing::Disconnect) => {
+                    return Ok(leaving.map_or(End::Left, |(end, _)| end));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Hands a message over to be written. There is always room: see [`REQUESTS`].
+fn publish(client: &AsyncClient, outgoing: &Outgoing) -> Result<(), ClientError> {
+    client.try_publish(&outgoing.topic, QoS::AtLeastOnce, false, outgoing.payload.clone())
+}
+
+/// Passes an input on to the module. What is no input nobody waits for, so it is acknowledged here.
+fn arrived(
+    client: &AsyncClient,
+    topics: &Topics,
+    inputs: Option<&mpsc::UnboundedSender<Input>>,
+    publish: Publish,
+) -> Result<(), ClientError> {
+    let Some((arrived, inputs)) = topics.arrived(&publish.topic, &publish.payload).zip(inputs) else {
+        tracing::warn!(topic = publish.topic, "passed over a message that came to no input");
+        return client.try_ack(&publish);
+    };
+    let Arrived {
+        input: name,
+        message,
+        sender,
+    } = arrived;
+    let client = client.clone();
+    let receipt = Receipt { client, publish };
+    // A module that does not take its inputs any more is about to leave. The hub keeps them.
+    let _ = inputs.send(Input {
+        name,
+        message,
+        sender,
+        receipt,
+    });
+    Ok(())
+}
+
+/// Why a session ended that should have gone on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Lost {
+    #[error("the connection ended: {0}")]
+    Connection(#[from] ConnectionError),
+    #[error("the connection takes nothing any more: {0}")]
+    Client(#[from] ClientError),
+}
