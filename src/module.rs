@@ -28,7 +28,9 @@ pub fn run(name: Name) -> anyhow::Result<ExitCode> {
         };
         let environment = std::env::vars();
         match name {
-            Name::Sensor | Name::Relay | Name::Filter => { let _ = (environment, stop); anyhow::bail!("soon") }
+            Name::Sensor => sensor::run(environment, stop).await?,
+            Name::Relay => relay::run(environment, stop).await?,
+            Name::Filter => filter::run(environment, stop).await?,
         }
         Ok(ExitCode::SUCCESS)
     })

@@ -339,14 +339,14 @@ impl Environment {
         for (number, (module, input)) in self.blueprint.inputs.iter().enumerate() {
             routes.insert(
                 format!("anchor-{number}"),
-                json!(format!("FROM /messages/modules/{MARKER}/outputs/a{number} INTO BrokeredEndpoint(\"/modules/{module}/inputs/{input}\")")),
+                json!(format!("FROM /messages/modules/{MARKER}/outputs/a{number} WHERE true INTO BrokeredEndpoint(\"/modules/{module}/inputs/{input}\")")),
             );
         }
         for module in &self.blueprint.modules {
-            routes.insert(format!("anchor-up-{module}"), json!(format!("FROM /messages/modules/{module}/outputs/upstream-marker INTO $upstream")));
+            routes.insert(format!("anchor-up-{module}"), json!(format!("FROM /messages/modules/{module}/outputs/up WHERE true INTO $upstream")));
         }
         if !self.blueprint.leaf_devices.is_empty() {
-            routes.insert("anchor-up-leaf".into(), json!("FROM /messages WHERE own = 'marker' AND NOT is_defined($connectionModuleId) INTO $upstream"));
+            routes.insert("anchor-up-leaf".into(), json!("FROM /messages WHERE own = 'marker' and not is_defined($connectionModuleId) INTO $upstream"));
         }
         routes
     }

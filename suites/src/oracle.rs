@@ -8,12 +8,15 @@
 //! - [`value`] and [`evaluate`]: what a condition yields for a message; [`function`] the built-in functions.
 //! - [`body`]: `$body` paths. [`json`]: the lenient JSON reader behind them. [`number`]: numbers written as text.
 //! - [`size`]: how large a message is.
+//! - [`document`]: the desired properties of `$edgeHub` as a whole.
 //! - [`table`]: from a configuration to deliveries.
 //!
 //! Source throughout: Azure/iotedge 55353a64, `Microsoft.Azure.Devices.Routing.Core`, as observed by running it.
 
 mod accept;
 mod body;
+mod broker;
+mod document;
 mod evaluate;
 mod function;
 mod json;
@@ -26,6 +29,8 @@ mod token;
 mod typing;
 mod value;
 
+pub use broker::Broker;
+pub use document::{Document, DocumentRoute, Refused, document};
 pub use evaluate::Truth;
 pub use size::{LARGEST, size};
 pub use route::{Route, RouteRefusal, Sink, normalised, own_path, route, source_matches};

@@ -234,15 +234,17 @@ pub fn judge(requirement: &str, history: &History, expected: &Expectation, edge_
     }
     let breach = monitors::first_breach(history, edge_device)?;
     let wrong = history.delivered[breach.delivery].when;
-    violation(claim_of(breach.monitor), breach.expected, breach.observed, &move |delivered| delivered.when == wrong)
+    let at = &history.delivered[breach.delivery].at;
+    violation(claim_of(breach.monitor, at), breach.expected, breach.observed, &move |delivered| delivered.when == wrong)
 }
 
 /// The requirement a standing monitor speaks for.
-fn claim_of(monitor: Monitor) -> &'static str {
+fn claim_of(monitor: Monitor, at: &Place) -> &'static str {
     match monitor {
         Monitor::Origin | Monitor::Body => "MQTT-DLV-01",
         Monitor::ApplicationProperties => "ROUTE-MSG-02",
         Monitor::SystemProperties => "MQTT-DLV-03",
+        Monitor::Sender if *at == Place::Upstream => "ROUTE-MSG-05",
         Monitor::Sender => "ROUTE-MSG-03",
         Monitor::Once => "ROUTE-FAN-01",
         Monitor::Order => "MQTT-DLV-05",

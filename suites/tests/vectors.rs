@@ -30,3 +30,8 @@ fn routes_agree() {
 fn sources_agree() {
     agrees(include_str!("../../fixtures/vectors/sources.jsonl"));
 }
+
+#[test]
+fn configurations_agree() {
+    agrees(include_str!("../../fixtures/vectors/edgehub-config.jsonl"));
+}

@@ -29,12 +29,12 @@ impl AddressPair {
         let start = std::process::id();
         for step in 0..200 {
             let number = (start.wrapping_mul(31).wrapping_add(step)) % 32_000;
-            let (high, low) = ((number / 125) as u8, (number % 125 * 2) as u8);
+            let (high, low) = ((number / 125) as u8, (number % 125 * 2 + 2) as u8);
             let Ok(lease) = hold(&format!("edgecert-127.77.{high}.{low}")) else {
                 continue;
             };
-            let world = IpAddr::V4(Ipv4Addr::new(127, 77, high, low.max(2)));
-            let hub = IpAddr::V4(Ipv4Addr::new(127, 77, high, low.max(2) + 1));
+            let world = IpAddr::V4(Ipv4Addr::new(127, 77, high, low));
+            let hub = IpAddr::V4(Ipv4Addr::new(127, 77, high, low + 1));
             let free = |address: IpAddr| PORTS.iter().all(|port| TcpListener::bind((address, *port)).is_ok());
             if free(world) && free(hub) {
                 return Ok(Self {

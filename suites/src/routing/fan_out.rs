@@ -1,6 +1,7 @@
 //! Several routes, several endpoints, one message. Covers ROUTE-FAN.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use harness::deadline;
 use harness::observe::history::{History, Identity, Place};
@@ -24,6 +25,7 @@ pub fn tests() -> Vec<Test> {
             Box::pin(scene::play(stage, "ROUTE-FAN-03", scene))
         }),
         fixed("routing", "routing::fan_out::of_several_routes_to_an_endpoint_the_most_urgent_priority_counts", &["ROUTE-FAN-02"], |worker| Box::pin(most_urgent(worker))),
+        restarting("routing", "routing::fan_out::with_the_priority_goes_its_time_to_live", &["ROUTE-FAN-02"], |worker| Box::pin(its_time_to_live(worker))),
         fixed("routing", "routing::fan_out::telemetry_no_route_wants_is_acknowledged_and_counted", &["ROUTE-FAN-05"], |worker| Box::pin(unrouted(worker))),
         fixed("routing", "routing::fan_out::an_absent_sink_does_not_hold_up_the_others", &["ROUTE-FAN-06"], |worker| Box::pin(absent_sink(worker))),
         restarting("routing", "routing::fan_out::what_was_acknowledged_is_stored_for_every_endpoint", &["ROUTE-FAN-04", "MQTT-PUB-03", "MQTT-DLV-12"], |worker| Box::pin(killed_behind_the_acknowledgement(worker))),
@@ -173,4 +175,32 @@ async fn killed_behind_the_acknowledgement(worker: &mut Worker) -> Result<Outcom
     };
     stage.close().await;
     Ok(ended(found))
+}
+
+/// The urgent route keeps messages for hours, the other for a second; after that second the hub reads its store anew.
+async fn its_time_to_live(worker: &mut Worker) -> Result<Outcome, StageError> {
+    const SHORT: Duration = Duration::from_secs(1);
+    let blueprint = worker.blueprint().clone();
+    let environment = worker.environment(&blueprint).await?;
+    let mut stage = Stage::open(environment).await?;
+    let other = Identity::Module("other".to_owned());
+    let route = |priority: u32, secs: u64| json!({"route": "FROM /messages/modules/probe/outputs/kept INTO BrokeredEndpoint(\"/modules/other/inputs/in\")", "priority": priority, "timeToLiveSecs": secs});
+    stage.configure(BTreeMap::from([("first".to_owned(), route(3, 7200)), ("second".to_owned(), route(7, SHORT.as_secs()))])).await?;
+    stage.drop_client(&other);
+    let mut history = History::begin();
+    let mark = stage.send(&mut history, &probe(), &on("kept")).await?;
+    stage.environment_mut().kill_hub().await;
+    // The time to live itself has to pass; nothing shows that it has.
+    tokio::time::sleep(SHORT + Duration::from_millis(100)).await;
+    stage.environment_mut().start_hub().await?;
+    stage.environment_mut().ready().await?;
+    stage.connect(other).await?;
+    let arrived = stage.collect(&mut history, deadline::ROUTING, "the message at other/in", |history| !reached(history, &mark).is_empty()).await;
+    stage.close().await;
+    let steps = [
+        "two routes from output kept to other/in: priority 3 with timeToLiveSecs 7200, priority 7 with 1; module other is away".to_owned(),
+        "module probe sends a message; the hub is killed, and started again when a second has passed".to_owned(),
+        "module other connects".to_owned(),
+    ];
+    Ok(ended(arrived.err().map(|expired| broken("ROUTE-FAN-02", "the message is delivered: the time to live of priority 3 counts", expired.to_string(), &steps))))
 }

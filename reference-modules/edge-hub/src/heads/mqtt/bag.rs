@@ -126,7 +126,7 @@ pub fn outgoing(application: &Pairs, system: &Pairs) -> String {
         .map(|(name, value)| (name.as_str(), value.as_deref()))
         .filter(|(name, _)| !overwritten(name))
         .collect();
-    if planted("MSG02-last-application-property-is-lost") {
+    if kept.len() > 1 && planted("MSG02-last-application-property-is-lost") {
         kept.pop();
     }
     let own: Vec<&str> = kept.iter().map(|(name, _)| *name).collect();
