@@ -17,7 +17,7 @@ use suites::faults::Fault;
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::selection::{self, CASES};
-use crate::test::{cores, fresh_seed, stop_on_signals};
+use crate::test::{fresh_seed, stop_on_signals, two_for_each_core};
 use crate::BROKEN;
 
 #[derive(clap::Args)]
@@ -73,7 +73,7 @@ async fn plant_all(arguments: Arguments) -> anyhow::Result<ExitCode> {
         total,
     });
     crate::say(&format!("{total} faults to plant, seed {seed:x}\n"));
-    let jobs = arguments.jobs.unwrap_or_else(cores).max(1);
+    let jobs = arguments.jobs.unwrap_or_else(two_for_each_core).max(1);
     let workers: Vec<_> = (0..jobs).map(|_| tokio::spawn(work(shared.clone(), stop.clone()))).collect();
     for worker in workers {
         worker.await.context("a worker panicked")?;

@@ -146,9 +146,23 @@ impl Stage {
         Ok(())
     }
 
-    /// Breaks a client's connection, without DISCONNECT.
-    pub fn drop_client(&mut self, identity: &Identity) {
-        self.clients.remove(identity);
+    /// Breaks a client's connection, without DISCONNECT, and waits until the hub has counted that: a delivery to a
+    /// connection that is gone would have to run out its time first.
+    ///
+    /// # Errors
+    /// [`StageError::Metrics`] when the hub's counters cannot be read.
+    pub async fn drop_client(&mut self, identity: &Identity) -> Result<(), StageError> {
+        const LEFT: &str = "edgehub_client_disconnect_total";
+        let id = match identity {
+            Identity::Module(module) => format!("{}/{module}", self.environment.blueprint().edge_device),
+            Identity::LeafDevice(leaf) => leaf.clone(),
+        };
+        let labels = [("id", id.as_str())];
+        let before = self.metric(LEFT, &labels, 0.0).await?;
+        if self.clients.remove(identity).is_some() {
+            self.metric(LEFT, &labels, before + 1.0).await?;
+        }
+        Ok(())
     }
 
     fn watch_upstream(&self) {

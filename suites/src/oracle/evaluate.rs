@@ -115,10 +115,10 @@ fn holds(operator: Kind, order: Ordering) -> bool {
     }
 }
 
-/// `and`, with null as a fourth value: false wins, then null, then undefined.
+/// `and`, with null as a fourth value: null wins, then false, then undefined.
 fn and(left: Value, right: Value) -> Value {
     let either = |wanted: &Value| left == *wanted || right == *wanted;
-    [Value::Bool(false), Value::Null, Value::Undefined].into_iter().find(|value| either(value)).unwrap_or(Value::Bool(true))
+    [Value::Null, Value::Bool(false), Value::Undefined].into_iter().find(|value| either(value)).unwrap_or(Value::Bool(true))
 }
 
 /// `or`: true wins; null gives way to the other side.

@@ -148,7 +148,7 @@ async fn killed_behind_the_acknowledgement(worker: &mut Worker) -> Result<Outcom
         "the hub is started again, and everybody connects".to_owned(),
     ];
     for receiver in ["sink", "other"] {
-        stage.drop_client(&Identity::Module(receiver.to_owned()));
+        stage.drop_client(&Identity::Module(receiver.to_owned())).await?;
     }
     let mut history = History::begin();
     for _ in 0..MESSAGES {
@@ -186,7 +186,7 @@ async fn its_time_to_live(worker: &mut Worker) -> Result<Outcome, StageError> {
     let other = Identity::Module("other".to_owned());
     let route = |priority: u32, secs: u64| json!({"route": "FROM /messages/modules/probe/outputs/kept INTO BrokeredEndpoint(\"/modules/other/inputs/in\")", "priority": priority, "timeToLiveSecs": secs});
     stage.configure(BTreeMap::from([("first".to_owned(), route(3, 7200)), ("second".to_owned(), route(7, SHORT.as_secs()))])).await?;
-    stage.drop_client(&other);
+    stage.drop_client(&other).await?;
     let mut history = History::begin();
     let mark = stage.send(&mut history, &probe(), &on("kept")).await?;
     stage.environment_mut().kill_hub().await;

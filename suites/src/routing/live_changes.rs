@@ -197,7 +197,7 @@ async fn backlogs(worker: &mut Worker) -> Result<Outcome, StageError> {
         let route = priority.map_or_else(|| json!(text), |priority| json!({"route": text, "priority": priority}));
         let with = BTreeMap::from([("backlog".to_owned(), route)]);
         stage.configure(with.clone()).await?;
-        stage.drop_client(&other);
+        stage.drop_client(&other).await?;
         let mut history = History::begin();
         let early = stage.send(&mut history, &probe(), &on("backlog")).await?;
         stage.configure(BTreeMap::new()).await?;

@@ -59,8 +59,8 @@ async fn clients(worker: &mut Worker) -> Result<Outcome, StageError> {
     ];
     for (requirement, key, gone, state) in waits {
         if gone {
-            stage.drop_client(&module);
-            stage.drop_client(&leaf);
+            stage.drop_client(&module).await?;
+            stage.drop_client(&leaf).await?;
         }
         if let Err(clients) = client_is(stage.environment(), key, state).await? {
             let expected = match (gone, key) {

@@ -135,7 +135,7 @@ async fn kept(worker: &mut Worker, requirement: &str, connected: bool) -> Result
     let stage = worker.stage().await?;
     stage.configure(routes([("kept", "FROM /messages/modules/probe/outputs/kept INTO BrokeredEndpoint(\"/modules/other/inputs/in\")")])).await?;
     let other = Identity::Module("other".to_owned());
-    stage.drop_client(&other);
+    stage.drop_client(&other).await?;
     let mute = if connected {
         let client = stage.environment().connect(&other).await;
         Some(client.map_err(|source| StageError::Connect { who: other.to_string(), source })?)

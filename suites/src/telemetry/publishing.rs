@@ -125,7 +125,7 @@ async fn before_disconnect(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = worker.stage().await?;
     stage.configure(routes([("last", "FROM /messages/modules/m1/outputs/last INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")")])).await?;
     let by = Identity::Module("m1".to_owned());
-    stage.drop_client(&by);
+    stage.drop_client(&by).await?;
     let client = stage.environment().connect(&by).await.map_err(|source| StageError::Connect { who: by.to_string(), source })?;
     let mut marks = Vec::new();
     let mut history = History::begin();
