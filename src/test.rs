@@ -11,6 +11,7 @@ use harness::report::console::{Console, Style};
 use harness::report::{self, Record};
 use harness::runner::{self, Plan};
 use harness::subject::{Launch, Subject};
+use suites::deployment::Deployment;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -94,8 +95,15 @@ async fn judge(arguments: Arguments) -> anyhow::Result<ExitCode> {
             anyhow::bail!("--plant {fault}: there is no such fault; `edgecert list faults` names them all");
         }
     }
-    let tests = arguments.selection.tests(arguments.cases)?;
-    let blueprint = suites::blueprint();
+    let (tests, blueprint) = match &arguments.deployment {
+        Some(file) => {
+            let manifest = manifests::Manifest::read(file)?;
+            let deployment = Deployment::new(manifest).with_context(|| file.display().to_string())?;
+            let blueprint = deployment.blueprint();
+            (deployment.tests().into_iter().map(|test| (test, 0)).collect(), blueprint)
+        }
+        None => (arguments.selection.tests(arguments.cases)?, suites::blueprint()),
+    };
     let seed = arguments.seed.unwrap_or_else(fresh_seed);
     let mut folder = RunFolder::create(arguments.keep).context("making the run's folder")?;
     if arguments.keep {
@@ -199,6 +207,7 @@ impl Arguments {
             Subject::Command(argv) => line.push(format!("--hub '{}'", quoted(&format!("command:{}", argv.join(" "))))),
             Subject::Attach(file) => line.push(format!("--hub 'attach:{}'", file.display())),
         }
+        line.extend(self.deployment.iter().map(|file| format!("--deployment '{}'", quoted(&file.display().to_string()))));
         line.extend(self.plant.iter().map(|fault| format!("--plant {fault}")));
         line.extend(self.world_address.iter().map(|address| format!("--world-address {address}")));
         line.extend(self.hub_address.iter().map(|address| format!("--hub-address {address}")));

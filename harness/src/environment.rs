@@ -70,6 +70,7 @@ pub struct Environment {
     https: SocketAddr,
     mqtt: SocketAddr,
     simulators: Vec<Process>,
+    modules: Vec<Process>,
     hub: Option<Process>,
     hub_starts: usize,
 }
@@ -152,6 +153,7 @@ impl Environment {
             tls,
             https,
             simulators,
+            modules: Vec::new(),
             hub: None,
             hub_starts: 0,
         })
@@ -241,9 +243,44 @@ impl Environment {
         }
     }
 
-    /// Ends the hub and the simulators.
+    /// Starts a reference module (`sensor`, `relay`, `filter`) in the place of a module, from the module environment
+    /// contract and these settings.
+    ///
+    /// # Errors
+    /// [`StartError::Process`] when the program cannot be started.
+    pub async fn start_module(&mut self, module: &str, program: &str, settings: &BTreeMap<String, String>) -> Result<(), StartError> {
+        let generation = self.registry.modules.get(module).map(|identity| identity.generation_id.clone()).unwrap_or_default();
+        let socket = self.folder.join("sockets").join(format!("{module}.sock"));
+        let contract = [
+            ("IOTEDGE_WORKLOADURI", format!("unix://{}", socket.display())),
+            ("IOTEDGE_APIVERSION", "2022-08-03".to_owned()),
+            ("IOTEDGE_AUTHSCHEME", "sasToken".to_owned()),
+            ("IOTEDGE_IOTHUBHOSTNAME", self.launch.iot_hub_host.clone()),
+            ("IOTEDGE_GATEWAYHOSTNAME", self.addresses.hub.to_string()),
+            ("IOTEDGE_DEVICEID", self.blueprint.edge_device.clone()),
+            ("IOTEDGE_MODULEID", module.to_owned()),
+            ("IOTEDGE_MODULEGENERATIONID", generation),
+        ];
+        // What the daemon says outranks what the manifest says.
+        let mut environment: Vec<(String, String)> = settings.clone().into_iter().collect();
+        environment.extend(contract.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let program = Program {
+            name: format!("module {module}"),
+            file: self.launch.edgecert.clone(),
+            arguments: vec!["module".into(), program.into()],
+            environment,
+            log: self.folder.join(format!("module-{module}.log")),
+        };
+        self.modules.push(Process::start(&self.launch.edgecert, program).await?);
+        Ok(())
+    }
+
+    /// Ends the modules, the hub and the simulators.
     pub async fn stop(mut self) {
         // Nothing is asked of these processes any more, so they are not given time to say goodbye.
+        for module in &mut self.modules {
+            module.kill().await;
+        }
         self.kill_hub().await;
         for simulator in &mut self.simulators {
             simulator.kill().await;
@@ -330,7 +367,7 @@ impl Environment {
     /// Logs of everything that runs, by name.
     pub fn logs(&self) -> Vec<(String, PathBuf)> {
         let name = |process: &Process| process.log().file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        self.simulators.iter().chain(&self.hub).map(|process| (name(process), process.log().to_owned())).collect()
+        self.simulators.iter().chain(&self.modules).chain(&self.hub).map(|process| (name(process), process.log().to_owned())).collect()
     }
 
     /// The standing configuration's routes: an anchor for each input, and one towards the cloud for each sender.

@@ -1,13 +1,14 @@
 //! What must hold: requirements, models, properties, examples, planted faults. Nothing here depends on a subject.
 //!
 //! - `requirements/*.toml`, `faults/*.toml`, `examples/*.toml`: data. [`catalogue`] and [`faults`] read it.
-//! - [`routing`], [`telemetry`]: the suites.
+//! - [`routing`], [`telemetry`]: the suites; [`deployment`]: the tests of a manifest somebody brings along.
 //! - [`scene`], [`refusal`], [`course`]: the forms a case can take, and how each is judged.
 //! - [`property`], [`generate`]: generated cases. [`model`] and [`oracle`]: what must come of them.
 //! - [`vectors`]: recorded results of the product's code, replayed on the oracle.
 
 pub mod course;
 pub mod declare;
+pub mod deployment;
 pub mod examples;
 pub mod faults;
 pub mod generate;
