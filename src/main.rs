@@ -27,7 +27,7 @@ const EXIT_CODES: &str = "Exit codes: 0 the subject conforms, 1 it violates a re
 #[derive(Subcommand)]
 enum Command {
     /// Judge an edgeHub: by default the reference hub in this binary.
-    Test(test::Arguments),
+    Test(Box<test::Arguments>),
     /// Plant one fault at a time in the reference hub and see that the suites notice each.
     SelfTest(self_test::Arguments),
     /// Show what there is: suites, requirements or faults.
@@ -53,7 +53,7 @@ const BROKEN: u8 = 2;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Test(arguments) => test::run(arguments),
+        Command::Test(arguments) => test::run(*arguments),
         Command::SelfTest(arguments) => self_test::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         Command::Guarded(arguments) => guarded::run(arguments),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("edgecert: {error:#}");
+        eprintln!("edgecert: {}", in_full(&error));
         ExitCode::from(BROKEN)
     })
 }
@@ -72,4 +72,16 @@ fn main() -> ExitCode {
 fn say(text: &str) {
     use std::io::Write as _;
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// An error and its causes, without those that the text before already tells.
+fn in_full(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+    }
+    text
 }

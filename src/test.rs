@@ -120,7 +120,12 @@ async fn judge(arguments: Arguments) -> anyhow::Result<ExitCode> {
         repeat,
         evidence: arguments.report.as_ref().map(|report| report.join("evidence")),
     };
-    let record = told(plan, Record::new(catalogue), arguments.report.as_deref()).await?;
+    let told = told(plan, Record::new(catalogue), arguments.report.as_deref()).await;
+    if told.is_err() {
+        // The error names logs in it.
+        folder.keep().context("keeping the run's folder")?;
+    }
+    let record = told?;
     if arguments.keep {
         println!("kept: {}", folder.path().display());
     }

@@ -19,31 +19,38 @@ const CASES_FOR_EACH_WEIGHT: u64 = 4;
 /// The same input every time: what other input finds is for `edgecert test`.
 const SEED: u64 = 0xedce;
 
-/// Results by the names of tests, and how the run ended once it has.
+/// What is known of the run so far.
+#[derive(Default)]
+struct Known {
+    by_name: HashMap<String, Result<(), String>>,
+    ended: Option<String>,
+}
+
+/// Results that trials wait for.
 #[derive(Default)]
 struct Results {
-    known: Mutex<(HashMap<String, Result<(), String>>, Option<String>)>,
+    known: Mutex<Known>,
     changed: Condvar,
 }
 
 impl Results {
     fn put(&self, name: String, result: Result<(), String>) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).0.insert(name, result);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).by_name.insert(name, result);
         self.changed.notify_all();
     }
 
     fn end(&self, how: String) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(how);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).ended = Some(how);
         self.changed.notify_all();
     }
 
     fn wait(&self, name: &str) -> Result<(), Failed> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(result) = known.0.remove(name) {
+            if let Some(result) = known.by_name.remove(name) {
                 return result.map_err(Failed::from);
             }
-            if let Some(how) = &known.1 {
+            if let Some(how) = &known.ended {
                 return Err(Failed::from(format!("the run ended before this test did: {how}")));
             }
             known = self.changed.wait(known).unwrap_or_else(PoisonError::into_inner);

@@ -82,7 +82,7 @@ impl Environment {
     /// [`StartError`] says what did not start, and where its log is.
     pub async fn world(launch: &Launch, blueprint: &Blueprint, name: &str) -> Result<Self, StartError> {
         if let Subject::Attach(file) = &launch.subject {
-            return Err(StartError::Attach(file.clone()));
+            return attached::environment(launch, blueprint, file);
         }
         let folder = launch.run_folder.join(name);
         let io = |source| StartError::Folder {
@@ -164,6 +164,9 @@ impl Environment {
     /// # Errors
     /// [`StartError::Process`] when the program cannot be started.
     pub async fn start_hub(&mut self) -> Result<(), StartError> {
+        if let Subject::Attach(_) = &self.launch.subject {
+            return Ok(());
+        }
         self.hub_starts += 1;
         let log = self.folder.join(format!("edge-hub-{}.log", self.hub_starts));
         let (file, arguments) = self.hub_command()?;
@@ -344,6 +347,11 @@ impl Environment {
         &self.iot_hub
     }
 
+    /// Whether the hub ran before this environment, with whatever it was told then.
+    pub fn is_attached(&self) -> bool {
+        matches!(self.launch.subject, Subject::Attach(_))
+    }
+
     /// What the environment has.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
@@ -425,7 +433,7 @@ impl Environment {
                 let program = on_path(&argv[0]).ok_or_else(|| StartError::NoProgram(argv[0].clone()))?;
                 Ok((program, argv[1..].iter().map(OsString::from).collect()))
             }
-            Subject::Attach(file) => Err(StartError::Attach(file.clone())),
+            Subject::Attach(file) => unreachable!("the hub of {} is not started", file.display()),
         }
     }
 
@@ -454,6 +462,8 @@ impl Environment {
         environment
     }
 }
+
+mod attached;
 
 /// The standing desired document of `$edgeHub`.
 fn standing_desired(routes: &BTreeMap<String, Value>) -> Value {
@@ -543,9 +553,14 @@ pub enum StartError {
     /// The subject's program does not exist.
     #[error("--hub command: no program `{0}` on PATH; name it with its path")]
     NoProgram(String),
-    /// An attached hub was asked to be started.
-    #[error("{}: an attached hub is not started by edgecert, and this test needs to", .0.display())]
-    Attach(PathBuf),
+    /// The file that describes a running hub cannot be used.
+    #[error("{}: {why}; it is a JSON object with `hub` (IP), `iot_hub` (IP:PORT of the simulated IoT Hub's HTTPS) and `folder` (with registry.json and the root certificate)", .file.display())]
+    Attach {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
 }
 
 impl From<ProcessError> for StartError {

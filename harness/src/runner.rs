@@ -107,7 +107,7 @@ impl Worker {
     /// As [`Worker::environment`].
     pub async fn world(&mut self, blueprint: &Blueprint) -> Result<Environment, StartError> {
         // Subjects that cannot run side by side make room first.
-        if !self.shared.launch.subject.can(Ability::SideBySide) {
+        if !self.shared.launch.can(Ability::SideBySide) {
             self.discard_stage().await;
         }
         self.started += 1;
@@ -162,7 +162,7 @@ pub async fn run(plan: Plan, events: mpsc::UnboundedSender<Event>, stop: watch::
         at: SystemTime::now(),
         tests: planned,
     });
-    let jobs = if plan.launch.subject.can(Ability::SideBySide) { plan.jobs.max(1) } else { 1 };
+    let jobs = if plan.launch.can(Ability::SideBySide) { plan.jobs.max(1) } else { 1 };
     let shared = Arc::new(Shared {
         launch: plan.launch,
         blueprint: plan.blueprint,
@@ -237,7 +237,7 @@ async fn one(worker: &mut Worker, test: &Test, cases: u64, telling: &Telling) ->
     let events = worker.shared.events.clone();
     let _ = events.send(Event::TestStarted { test: test.name.clone() });
     let began = Instant::now();
-    let missing = test.needs.iter().find(|need| !worker.shared.launch.subject.can(**need));
+    let missing = test.needs.iter().find(|need| !worker.shared.launch.can(**need));
     let outcome = match missing {
         Some(need) => Ok(Outcome::NotApplicable {
             reason: format!("the subject lacks the ability `{}`", need.as_str()),

@@ -79,7 +79,12 @@ impl Stage {
         };
         stage.watch_upstream();
         stage.connect_all().await?;
-        stage.configure_patiently(BTreeMap::new()).await?;
+        if stage.environment.is_attached() {
+            // It may have routes of an earlier run.
+            stage.restore().await?;
+        } else {
+            stage.configure_patiently(BTreeMap::new()).await?;
+        }
         Ok(stage)
     }
 

@@ -106,6 +106,14 @@ pub struct Launch {
     pub run_folder: PathBuf,
 }
 
+impl Launch {
+    /// Whether the subject, started this way, has an ability. At addresses the operator chose there is room for one.
+    pub fn can(&self, ability: Ability) -> bool {
+        let placed = self.world_address.is_some() || self.hub_address.is_some();
+        self.subject.can(ability) && !(placed && ability == Ability::SideBySide)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use harness::outcome::{Outcome, Violation};
+use harness::outcome::Outcome;
 use harness::runner::{Body, Test, Worker};
-use harness::stage::{Stage, StageError};
+use harness::stage::StageError;
 use harness::subject::Ability;
 use proptest::strategy::Strategy;
 
 use crate::property::{self, Play};
+
+/// A course of its own on whatever the worker starts.
+pub type Course = for<'a> fn(&'a mut Worker) -> BoxFuture<'a, Result<Outcome, StageError>>;
 
 fn test(suite: &'static str, name: &str, requirements: &[&str], weight: u32, body: Body) -> Test {
     Test {
@@ -28,7 +31,7 @@ pub fn example<T: Send + Sync + 'static>(
     name: &str,
     requirements: &[&str],
     case: T,
-    play: for<'a> fn(&'a mut Stage, &'a T) -> BoxFuture<'a, Result<Option<Violation>, StageError>>,
+    play: Play<T>,
 ) -> Test {
     let case = Arc::new(case);
     let body: Body = Box::new(move |worker| {
@@ -46,7 +49,7 @@ pub fn fixed(
     suite: &'static str,
     name: &str,
     requirements: &[&str],
-    play: for<'a> fn(&'a mut Worker) -> BoxFuture<'a, Result<Outcome, StageError>>,
+    play: Course,
 ) -> Test {
     test(suite, name, requirements, 0, Box::new(play))
 }
@@ -56,7 +59,7 @@ pub fn restarting(
     suite: &'static str,
     name: &str,
     requirements: &[&str],
-    play: for<'a> fn(&'a mut Worker) -> BoxFuture<'a, Result<Outcome, StageError>>,
+    play: Course,
 ) -> Test {
     Test {
         needs: vec![Ability::Restart],

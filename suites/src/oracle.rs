@@ -1,15 +1,15 @@
 //! What the product promises about routing, as a definition rather than a program: slow, plain, and independent of
 //! any hub. A message and a table of routes go in, the places that must get a copy come out.
 //!
-//! - [`token`]: characters to tokens, longest match first.
-//! - [`route`]: the route string, its source and its sink.
-//! - [`accept`]: which texts are conditions at all, and which are refused in which stage.
-//! - [`syntax`]: a condition as a tree. [`typing`]: which trees compile.
-//! - [`value`] and [`evaluate`]: what a condition yields for a message; [`function`] the built-in functions.
-//! - [`body`]: `$body` paths. [`json`]: the lenient JSON reader behind them. [`number`]: numbers written as text.
-//! - [`size`]: how large a message is.
-//! - [`document`]: the desired properties of `$edgeHub` as a whole.
-//! - [`table`]: from a configuration to deliveries.
+//! - `token`: characters to tokens, longest match first.
+//! - `route`: the route string, its source and its sink.
+//! - `accept`: which texts are conditions at all, and which are refused in which stage.
+//! - `syntax`: a condition as a tree. `typing`: which trees compile.
+//! - `value` and `evaluate`: what a condition yields for a message; `function` the built-in functions.
+//! - `body`: `$body` paths. `json`: the lenient JSON reader behind them. `number`: numbers written as text.
+//! - `size`: how large a message is.
+//! - `document`: the desired properties of `$edgeHub` as a whole.
+//! - `table`: from a configuration to deliveries.
 //!
 //! Source throughout: Azure/iotedge 55353a64, `Microsoft.Azure.Devices.Routing.Core`, as observed by running it.
 

@@ -67,7 +67,7 @@ fn valid_rule(rule: &Map<String, Value>) -> Result<(), Refused> {
 fn valid_bridge(bridge: &Map<String, Value>) -> Result<(), Refused> {
     let endpoint = find(bridge, "endpoint").and_then(Value::as_str).ok_or(Refused)?;
     let settings = find(bridge, "settings").and_then(Value::as_array).ok_or(Refused)?;
-    demand(!endpoint.is_empty() && (!settings.is_empty() || endpoint.to_ascii_lowercase() == "$upstream"))?;
+    demand(!endpoint.is_empty() && (!settings.is_empty() || endpoint.eq_ignore_ascii_case("$upstream")))?;
     for setting in settings {
         let setting = object(Some(setting))?;
         demand(match find(setting, "direction") {

@@ -91,7 +91,7 @@ pub fn document(text: &str) -> Read<Document> {
 pub(super) fn find<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let mut found = None;
     for (known, value) in object {
-        if known.to_ascii_lowercase() == name.to_ascii_lowercase() {
+        if known.eq_ignore_ascii_case(name) {
             found = Some(value);
         }
     }

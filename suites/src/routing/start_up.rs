@@ -25,6 +25,9 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
+/// Whether a reported entry is as it should be.
+type State = dyn Fn(&Value) -> bool + Sync;
+
 /// Waits until the hub reports a client in a state; `Err` holds what it reports instead.
 async fn client_is(environment: &Environment, key: &str, state: impl Fn(&Value) -> bool) -> Result<Result<(), Value>, StageError> {
     let device = &environment.blueprint().edge_device;
@@ -51,7 +54,7 @@ async fn clients(worker: &mut Worker) -> Result<Outcome, StageError> {
     let connected = |entry: &Value| entry["status"] == "Connected" && entry["lastConnectedTimeUtc"].is_string();
     let disconnected = |entry: &Value| entry["status"] == "Disconnected" && entry["lastDisconnectedTimeUtc"].is_string();
     let steps = ["module dot.ted and leaf device leaf2 are connected".to_owned(), "both break their connections".to_owned()];
-    let waits: [(&str, &str, bool, &(dyn Fn(&Value) -> bool + Sync)); 4] = [
+    let waits: [(&str, &str, bool, &State); 4] = [
         ("ROUTE-CFG-17", "gw7/dot%2Eted", false, &connected),
         ("ROUTE-CFG-16", "leaf2", false, &connected),
         ("ROUTE-CFG-16", "gw7/dot%2Eted", true, &disconnected),

@@ -51,8 +51,8 @@ impl Subscriptions {
     /// Whether the core is to send messages of a class. The records are replayed in order: of two filters of one
     /// class the one recorded later decides.
     pub fn wants(&self, class: Class) -> bool {
-        let of_class = self.filters.iter().filter(|known| topics::class(&known.filter) == Some(class));
-        of_class.last().is_some_and(|known| known.on)
+        let mut latest_first = self.filters.iter().rev();
+        latest_first.find(|known| topics::class(&known.filter) == Some(class)).is_some_and(|known| known.on)
     }
 
     /// Highest QoS granted to a filter that matches; `None` when none does.
