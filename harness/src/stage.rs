@@ -47,6 +47,26 @@ pub struct Outgoing {
     pub body: Bytes,
 }
 
+/// How long a marker may take before another is sent.
+const ANOTHER_MARKER: Duration = Duration::from_secs(2);
+
+/// A message that shows that nothing sent before it is still under way.
+struct Marker {
+    place: Place,
+    sender: Identity,
+    output: String,
+    marks: Vec<String>,
+}
+
+impl Marker {
+    fn shown(&self) -> String {
+        match self.place {
+            Place::Upstream => format!("{} (from {})", self.place, self.sender),
+            Place::Input { .. } => self.place.to_string(),
+        }
+    }
+}
+
 /// A hub with clients, ready for the next case.
 pub struct Stage {
     environment: Environment,
@@ -388,61 +408,89 @@ impl Stage {
     /// Collects what arrives until each place has shown a marker sent after everything in the history: then nothing
     /// of the history is still under way there.
     ///
+    /// A marker that stays away is followed by others. When one of those arrives, the first is lost.
+    ///
     /// # Errors
-    /// [`StageError::Unsettled`] when a marker does not arrive within `deadline`; what came is in the history.
+    /// [`StageError::Unsettled`] when no marker arrives within `deadline`, [`StageError::MarkerLost`] when a later one
+    /// did; what came is in the history.
     pub async fn settle(&mut self, history: &mut History, places: &[Place], deadline: Deadline) -> Result<(), StageError> {
-        let mut awaited: Vec<(Place, Option<Identity>, String)> = Vec::new();
-        let marker = Identity::Module(MARKER.into());
-        for place in places {
-            match place {
-                Place::Input { module, input } => {
-                    let output = self.environment.anchor_output(module, input).ok_or_else(|| StageError::Absent(place.to_string()))?;
-                    let mark = self.send_marker(&marker, Some(&output)).await?;
-                    awaited.push((place.clone(), None, mark));
-                }
-                // Order towards the cloud holds per sender, so each sender sends its own marker.
-                Place::Upstream => {
-                    let mut senders: Vec<Identity> = history.sent.iter().map(|sent| sent.by.clone()).collect();
-                    senders.sort();
-                    senders.dedup();
-                    for sender in senders {
-                        let mark = self.send_marker(&sender, Some("up")).await?;
-                        awaited.push((Place::Upstream, Some(sender), mark));
-                    }
+        let mut awaited = self.markers(history, places)?;
+        let mut lost = Vec::new();
+        let began = Instant::now();
+        loop {
+            for marker in &mut awaited {
+                marker.marks.push(self.send_marker(&marker.sender, &marker.output).await?);
+            }
+            let left = deadline.limit.saturating_sub(began.elapsed()).min(ANOTHER_MARKER);
+            let collected = tokio::time::timeout(left, self.collect_markers(history, &mut awaited, &mut lost)).await;
+            match collected {
+                Ok(()) if lost.is_empty() => return Ok(()),
+                Ok(()) => return Err(StageError::MarkerLost { places: lost.join(", ") }),
+                Err(_) if began.elapsed() < deadline.limit => {}
+                Err(_) => {
+                    return Err(StageError::Unsettled {
+                        places: awaited.iter().map(Marker::shown).collect::<Vec<_>>().join(", "),
+                        expired: Expired {
+                            deadline,
+                            what: "markers".to_owned(),
+                        },
+                    });
                 }
             }
         }
-        let collected = deadline
-            .wait("markers", async {
-                while !awaited.is_empty() {
-                    let Some(delivered) = self.arrivals.recv().await else { return };
-                    match delivered.mark() {
-                        Some(mark) if mark.starts_with(OWN) => awaited.retain(|(place, _, wanted)| !(wanted == mark && *place == delivered.at)),
-                        _ => history.delivered.push(delivered),
-                    }
-                }
-            })
-            .await;
-        collected.map_err(|expired| StageError::Unsettled {
-            places: awaited
-                .iter()
-                .map(|(place, sender, _)| match sender {
-                    Some(sender) => format!("{place} (from {sender})"),
-                    None => place.to_string(),
-                })
-                .collect::<Vec<_>>()
-                .join(", "),
-            expired,
-        })
     }
 
-    async fn send_marker(&mut self, by: &Identity, output: Option<&str>) -> Result<String, StageError> {
+    /// What has to be sent where, to know that nothing is under way to these places.
+    fn markers(&self, history: &History, places: &[Place]) -> Result<Vec<Marker>, StageError> {
+        let mut markers = Vec::new();
+        for place in places {
+            let mut marker = |sender: Identity, output: String| {
+                markers.push(Marker {
+                    place: place.clone(),
+                    sender,
+                    output,
+                    marks: Vec::new(),
+                });
+            };
+            match place {
+                Place::Input { module, input } => {
+                    let output = self.environment.anchor_output(module, input).ok_or_else(|| StageError::Absent(place.to_string()))?;
+                    marker(Identity::Module(MARKER.into()), output);
+                }
+                // Order towards the cloud holds per sender, so each sender sends its own marker.
+                Place::Upstream => {
+                    let senders: BTreeSet<&Identity> = history.sent.iter().map(|sent| &sent.by).collect();
+                    senders.into_iter().for_each(|sender| marker(sender.clone(), "up".to_owned()));
+                }
+            }
+        }
+        Ok(markers)
+    }
+
+    async fn collect_markers(&mut self, history: &mut History, awaited: &mut Vec<Marker>, lost: &mut Vec<String>) {
+        while !awaited.is_empty() {
+            let Some(delivered) = self.arrivals.recv().await else { return };
+            let Some(mark) = delivered.mark().filter(|mark| mark.starts_with(OWN)) else {
+                history.delivered.push(delivered);
+                continue;
+            };
+            let known = |marker: &Marker| marker.place == delivered.at && marker.marks.iter().any(|known| known == mark);
+            if let Some(at) = awaited.iter().position(known) {
+                let marker = awaited.remove(at);
+                if marker.marks[0] != mark {
+                    lost.push(marker.shown());
+                }
+            }
+        }
+    }
+
+    async fn send_marker(&mut self, by: &Identity, output: &str) -> Result<String, StageError> {
         let mark = self.own_mark();
         let properties = vec![
             (MARK.to_owned(), Some(mark.clone())),
             ("own".to_owned(), Some("marker".to_owned())),
         ];
-        let output = output.filter(|_| matches!(by, Identity::Module(_)));
+        let output = Some(output).filter(|_| matches!(by, Identity::Module(_)));
         let topic = self.own_topic(by, output, &properties);
         self.client(by)?
             .publish(&topic, Bytes::new(), QoS::AtLeastOnce)
@@ -598,6 +646,12 @@ pub enum StageError {
         places: String,
         /// The wait.
         expired: Expired,
+    },
+    /// A marker did not arrive although a later one did.
+    #[error("an acknowledged message on a standing route did not arrive at {places}, although a later one did")]
+    MarkerLost {
+        /// Where.
+        places: String,
     },
     /// The metrics page cannot be read.
     #[error("the hub's metrics page: {0}")]

@@ -1,6 +1,7 @@
 //! A scene: routes in force, messages sent, and the judgement of who got what.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use harness::deadline;
 use harness::observe::history::{Delivered, History, Identity, Place};
@@ -167,7 +168,64 @@ async fn play_with(
             violation.smallest_case = scene.shown();
             Ok(Some(violation))
         }
+        (None, Err(lost @ StageError::MarkerLost { .. })) => Ok(Some(Violation {
+            requirement: "ROUTE-FAN-03".to_owned(),
+            expected: "every acknowledged message arrives".to_owned(),
+            observed: lost.to_string(),
+            smallest_case: scene.shown(),
+            timeline: history.timeline(|_| false),
+            waited: None,
+        })),
         (None, settled) => settled.map(|()| None),
+    }
+}
+
+/// How long the search for a smaller scene may go on.
+const NARROWING: Duration = Duration::from_secs(12);
+
+/// The smallest part of a scene that the model finds violated too: one message where one is enough, and no route that
+/// can be left out. What cannot be made smaller stays as it was found.
+///
+/// # Errors
+/// As [`play`].
+pub async fn narrowed(stage: &mut Stage, scene: &Scene, found: Violation) -> Result<Violation, StageError> {
+    let began = Instant::now();
+    let requirement = found.requirement.clone();
+    let mut smallest = (scene.clone(), found);
+    for letter in &scene.letters {
+        let part = Scene {
+            routes: scene.routes.clone(),
+            letters: vec![letter.clone()],
+        };
+        if let Some(violation) = replayed(stage, &requirement, &part).await? {
+            smallest = (part, violation);
+            break;
+        }
+    }
+    // Halves first, then single routes: what can be left out is mostly most of them.
+    let mut share = smallest.0.routes.len().div_ceil(2);
+    while share > 0 && began.elapsed() < NARROWING {
+        let names: Vec<String> = smallest.0.routes.keys().cloned().collect();
+        for left_out in names.chunks(share) {
+            let mut part = smallest.0.clone();
+            part.routes.retain(|name, _| !left_out.contains(name));
+            if part.routes.is_empty() || part.routes.len() == smallest.0.routes.len() {
+                continue;
+            }
+            if let Some(violation) = replayed(stage, &requirement, &part).await? {
+                smallest = (part, violation);
+            }
+        }
+        share /= 2;
+    }
+    Ok(smallest.1)
+}
+
+/// A part that cannot be played says nothing.
+async fn replayed(stage: &mut Stage, requirement: &str, part: &Scene) -> Result<Option<Violation>, StageError> {
+    match play(stage, requirement, part).await {
+        Err(error) if error.is_harness_failure() => Err(error),
+        other => Ok(other.unwrap_or_default().filter(|violation| violation.requirement == requirement)),
     }
 }
 

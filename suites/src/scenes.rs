@@ -58,7 +58,13 @@ pub fn tests(section: &str, area: &str) -> Vec<Test> {
             let suite = if section.starts_with("telemetry") { "telemetry" } else { "routing" };
             let requirement = scene.requirement.clone();
             example(suite, &name, &[&requirement], scene, |stage, named| {
-                Box::pin(async move { scene::play_expecting(stage, &named.requirement, &named.scene(), &named.expected()).await })
+                Box::pin(async move {
+                    let scene = named.scene();
+                    match scene::play_expecting(stage, &named.requirement, &scene, &named.expected()).await? {
+                        Some(found) => scene::narrowed(stage, &scene, found).await.map(Some),
+                        None => Ok(None),
+                    }
+                })
             })
         })
         .collect()

@@ -83,7 +83,10 @@ fn rows_hold<'a>(stage: &'a mut Stage, (requirement, rows): &'a (String, Vec<Row
         }
         for rows in by_message.values().flat_map(|rows| rows.chunks(TOGETHER)) {
             if let Some(violation) = together(stage, requirement, rows).await? {
-                return Ok(Some(narrowed(stage, requirement, rows).await?.unwrap_or(violation)));
+                return Ok(Some(match alone(stage, requirement, rows).await? {
+                    Some(smaller) => smaller,
+                    None => scene::narrowed(stage, &scene_of(rows), violation).await?,
+                }));
             }
         }
         for row in refused {
@@ -97,10 +100,14 @@ fn rows_hold<'a>(stage: &'a mut Stage, (requirement, rows): &'a (String, Vec<Row
     })
 }
 
+fn scene_of(rows: &[&Row]) -> Scene {
+    let routes = rows.iter().enumerate().map(|(number, row)| route(&row.condition, number));
+    Scene::of(routes, vec![(probe(), rows[0].message())])
+}
+
 /// One configuration with a route for each row, and the message all of them are about.
 async fn together(stage: &mut Stage, requirement: &str, rows: &[&Row]) -> Result<Option<Violation>, StageError> {
-    let routes = rows.iter().enumerate().map(|(number, row)| route(&row.condition, number));
-    let scene = Scene::of(routes, vec![(probe(), rows[0].message())]);
+    let scene = scene_of(rows);
     let reached = rows.iter().enumerate().filter(|(_, row)| row.expected == Expected::True).map(|(number, _)| Place::Input {
         module: "sink".to_owned(),
         input: format!("i{number}"),
@@ -110,7 +117,7 @@ async fn together(stage: &mut Stage, requirement: &str, rows: &[&Row]) -> Result
 }
 
 /// The first row that fails alone.
-async fn narrowed(stage: &mut Stage, requirement: &str, rows: &[&Row]) -> Result<Option<Violation>, StageError> {
+async fn alone(stage: &mut Stage, requirement: &str, rows: &[&Row]) -> Result<Option<Violation>, StageError> {
     for row in rows {
         if let Some(violation) = together(stage, requirement, &[row]).await? {
             return Ok(Some(violation));

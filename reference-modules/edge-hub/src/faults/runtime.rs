@@ -49,7 +49,7 @@ pub(super) const IDS: &[&str] = &[
     "PUB01-slash-behind-the-bag-is-refused",
     "PUB02-escaped-names-are-not-decoded",
     "PUB04-unrouted-is-not-acknowledged",
-    "PUB06-disconnect-discards-what-came-with-it",
+    "PUB06-disconnect-discards-what-came-before",
     "PUB07-unknown-topic-closes-the-connection",
     "R01-retrying-endpoint-holds-up-the-change",
     "R02-priority-of-an-unchanged-route-stays",

@@ -57,6 +57,8 @@ struct Connection<'a> {
     unacknowledged: VecDeque<Option<DeliveryId>>,
     twins: mpsc::UnboundedSender<(u64, Vec<u8>)>,
     out: Vec<u8>,
+    /// A message of QoS 0 that waits for what comes behind it: only a planted fault holds one.
+    held: Option<Incoming>,
 }
 
 /// Serves a client until its connection ends, and says its will if need be.
@@ -82,6 +84,7 @@ pub async fn run(head: &Head, id: ConnectionId, accepted: Accepted) {
         unacknowledged: VecDeque::new(),
         twins,
         out: Vec::new(),
+        held: None,
     };
     connection.tell_inputs();
     let limit = keep_alive(connect.keep_alive(), head.settings.mqtt.max_keep_alive);
@@ -160,9 +163,6 @@ impl Connection<'_> {
     /// Deals with every whole packet that was received, as far as they may wait; returns how many.
     async fn take_all(&mut self, received: &mut BytesMut) -> Result<usize, End> {
         let mut taken = 0;
-        if planted("PUB06-disconnect-discards-what-came-with-it") && received.ends_with(&[0xe0, 0]) {
-            return Err(End::Orderly);
-        }
         while self.pending.len() < MAX_PENDING {
             let Some(packet) = wire::take(received, self.max_bytes()).map_err(|_| End::Abrupt)? else { break };
             taken += 1;
@@ -172,7 +172,13 @@ impl Connection<'_> {
     }
 
     async fn packet(&mut self, packet: Packet) -> Result<(), End> {
+        if let Some(held) = self.held.take().filter(|_| !matches!(packet, Packet::Disconnect)) {
+            self.published(held, None);
+        }
         match packet {
+            Packet::Publish(publish) if publish.qos == 0 && planted("PUB06-disconnect-discards-what-came-before") => {
+                self.held = Some(publish);
+            }
             Packet::Publish(publish) => self.published(publish, None),
             Packet::Puback(PACKET_ID) => self.acknowledged(),
             Packet::Puback(_) | Packet::Stray => {
