@@ -10,6 +10,7 @@ use harness::subject::Ability;
 use proptest::strategy::Strategy;
 
 use crate::property::{self, Play};
+use crate::scene::{self, Scene};
 
 /// A course of its own on whatever the worker starts.
 pub type Course = for<'a> fn(&'a mut Worker) -> BoxFuture<'a, Result<Outcome, StageError>>;
@@ -73,6 +74,15 @@ where
     S: Strategy + 'static,
     S::Value: Clone + Send + Sync + 'static,
 {
-    let body: Body = Box::new(move |worker| Box::pin(property::check(worker, strategy, play)));
+    let body: Body = Box::new(move |worker| Box::pin(property::check(worker, strategy, play, property::as_found)));
+    test(suite, name, requirements, weight, body)
+}
+
+/// Generated scenes.
+pub fn scenes<S>(suite: &'static str, name: &str, requirements: &[&str], weight: u32, strategy: fn() -> S, play: Play<Scene>) -> Test
+where
+    S: Strategy<Value = Scene> + 'static,
+{
+    let body: Body = Box::new(move |worker| Box::pin(property::check(worker, strategy, play, scene::polish)));
     test(suite, name, requirements, weight, body)
 }

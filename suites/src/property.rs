@@ -14,6 +14,14 @@ use tokio::sync::oneshot;
 /// Plays one case on a stage and judges it: `None` when the claim held.
 pub type Play<T> = for<'a> fn(&'a mut Stage, &'a T) -> BoxFuture<'a, Result<Option<Violation>, StageError>>;
 
+/// Makes the smallest case found smaller still, in a way that only the kind of case knows.
+pub type Polish<T> = for<'a> fn(&'a mut Stage, &'a T, Violation) -> BoxFuture<'a, Result<Violation, StageError>>;
+
+/// Leaves a case as it was found.
+pub fn as_found<'a, T>(_stage: &'a mut Stage, _case: &'a T, found: Violation) -> BoxFuture<'a, Result<Violation, StageError>> {
+    Box::pin(std::future::ready(Ok(found)))
+}
+
 /// How long the search for a smaller case may go on.
 const SHRINKING: Duration = Duration::from_secs(12);
 /// How often the smallest case is played again, on a fresh stage, before it is reported.
@@ -23,7 +31,7 @@ const CONFIRMATIONS: usize = 2;
 ///
 /// # Errors
 /// [`StageError`] when the harness fails.
-pub async fn check<S>(worker: &mut Worker, strategy: fn() -> S, play: Play<S::Value>) -> Result<Outcome, StageError>
+pub async fn check<S>(worker: &mut Worker, strategy: fn() -> S, play: Play<S::Value>, polish: Polish<S::Value>) -> Result<Outcome, StageError>
 where
     S: Strategy + 'static,
     S::Value: Clone + Send + Sync + 'static,
@@ -33,7 +41,7 @@ where
         let value = draws.step(Step::Fresh).await.expect("strategies here reject nothing, so they always draw a case");
         if let Some(found) = play(worker.stage().await?, &value).await? {
             let smallest = shrink(worker, &mut draws, play, Failing { case: value, violation: found }).await?;
-            return confirm(worker, smallest, play).await;
+            return confirm(worker, smallest, play, polish).await;
         }
         if case % 8 == 7 {
             worker.judged(case + 1);
@@ -131,14 +139,17 @@ impl<T: Send + 'static> Draws<T> {
 }
 
 /// A violation is believed as it was seen; that it can be seen again is worth saying, and so is that it cannot.
-async fn confirm<V>(worker: &mut Worker, smallest: Failing<V>, play: Play<V>) -> Result<Outcome, StageError>
+async fn confirm<V>(worker: &mut Worker, smallest: Failing<V>, play: Play<V>, polish: Polish<V>) -> Result<Outcome, StageError>
 where
     V: Clone + Send + Sync,
 {
     for _ in 0..CONFIRMATIONS {
         worker.discard_stage().await;
         match play(worker.stage().await?, &smallest.case).await {
-            Ok(Some(violation)) => return Ok(Outcome::Violated(Box::new(violation))),
+            Ok(Some(violation)) => {
+                let violation = polish(worker.stage().await?, &smallest.case, violation).await?;
+                return Ok(Outcome::Violated(Box::new(violation)));
+            }
             Ok(None) => {}
             Err(error) if error.is_harness_failure() => return Err(error),
             Err(_) => {}

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use harness::deadline;
 use harness::observe::history::{Delivered, History, Identity, Place};
 use harness::observe::monitors::{self, Monitor};
@@ -219,6 +220,11 @@ pub async fn narrowed(stage: &mut Stage, scene: &Scene, found: Violation) -> Res
         share /= 2;
     }
     Ok(smallest.1)
+}
+
+/// [`narrowed`], as generated cases want it.
+pub fn polish<'a>(stage: &'a mut Stage, scene: &'a Scene, found: Violation) -> BoxFuture<'a, Result<Violation, StageError>> {
+    Box::pin(narrowed(stage, scene, found))
 }
 
 /// A part that cannot be played says nothing.

@@ -14,14 +14,14 @@ use proptest::sample::select;
 use serde_json::json;
 
 use crate::course::{broken, ended, listed, on, probe, reached, routes, settled, sink};
-use crate::declare::{fixed, property, restarting};
+use crate::declare::{self, fixed, restarting};
 use crate::scene::{self, Scene};
 use crate::{generate, oracle, scenes};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     let mut tests = vec![
-        property("routing", "routing::fan_out::each_endpoint_of_the_matching_routes_gets_one_copy", &["ROUTE-FAN-01", "ROUTE-FAN-03"], 15, fans, |stage, scene| {
+        declare::scenes("routing", "routing::fan_out::each_endpoint_of_the_matching_routes_gets_one_copy", &["ROUTE-FAN-01", "ROUTE-FAN-03"], 15, fans, |stage, scene| {
             Box::pin(scene::play(stage, "ROUTE-FAN-03", scene))
         }),
         fixed("routing", "routing::fan_out::of_several_routes_to_an_endpoint_the_most_urgent_priority_counts", &["ROUTE-FAN-02"], |worker| Box::pin(most_urgent(worker))),

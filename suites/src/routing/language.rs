@@ -18,12 +18,12 @@ use crate::declare::{example, property};
 use crate::examples::{self, Expected, Row};
 use crate::refusal::{self, Refused};
 use crate::scene::{self, Scene};
-use crate::{generate, oracle, scenes};
+use crate::{declare, generate, oracle, scenes};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     let mut tests = vec![
-        property("routing", "routing::language::a_condition_routes_what_it_is_true_for", &["ROUTE-LANG-01"], 50, conditions, |stage, scene| Box::pin(scene::play(stage, "ROUTE-LANG-01", scene))),
+        declare::scenes("routing", "routing::language::a_condition_routes_what_it_is_true_for", &["ROUTE-LANG-01"], 50, conditions, |stage, scene| Box::pin(scene::play(stage, "ROUTE-LANG-01", scene))),
         property("routing", "routing::language::a_condition_that_is_refused_changes_nothing", &["ROUTE-CFG-06", "ROUTE-CFG-08", "ROUTE-LANG-17"], 5, generate::broken_condition, refused),
     ];
     let mut by_requirement: BTreeMap<String, Vec<Row>> = BTreeMap::new();

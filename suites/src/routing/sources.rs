@@ -11,14 +11,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::course::{broken, ended, listed, on, probe, publish, routes, settled, sink};
-use crate::declare::{fixed, property};
+use crate::declare::{self, fixed};
 use crate::scene::{self, Scene};
 use crate::{generate, oracle, scenes};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     let mut tests = vec![
-        property("routing", "routing::sources::a_route_takes_the_messages_of_its_source", &["ROUTE-SRC-04", "ROUTE-SRC-05", "ROUTE-SRC-06", "ROUTE-SRC-07", "ROUTE-SRC-08", "ROUTE-SRC-09"], 20, sources, |stage, scene| {
+        declare::scenes("routing", "routing::sources::a_route_takes_the_messages_of_its_source", &["ROUTE-SRC-04", "ROUTE-SRC-05", "ROUTE-SRC-06", "ROUTE-SRC-07", "ROUTE-SRC-08", "ROUTE-SRC-09"], 20, sources, |stage, scene| {
             Box::pin(scene::play(stage, "ROUTE-SRC-08", scene))
         }),
         fixed("routing", "routing::sources::changes_of_twins_are_a_source_of_their_own", &["ROUTE-SRC-02", "ROUTE-SRC-03", "ROUTE-MSG-05"], |worker| Box::pin(twin_changes(worker))),

@@ -13,13 +13,13 @@ use proptest::sample::select;
 use serde_json::json;
 
 use crate::course::{broken, ended, on, probe, reached, routes};
-use crate::declare::{fixed, property};
+use crate::declare::{self, fixed};
 use crate::scene::{self, Scene};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     vec![
-        property(
+        declare::scenes(
             "telemetry",
             "telemetry::delivery::a_message_arrives_as_it_was_sent",
             &["MQTT-DLV-01", "MQTT-DLV-02", "MQTT-DLV-03", "MQTT-BAG-01", "ROUTE-MSG-02", "ROUTE-MSG-03", "ROUTE-MSG-05"],
@@ -27,7 +27,7 @@ pub fn tests() -> Vec<Test> {
             messages,
             |stage, scene| Box::pin(scene::play(stage, "MQTT-DLV-01", scene)),
         ),
-        property("telemetry", "telemetry::delivery::messages_arrive_in_the_order_they_were_sent", &["MQTT-DLV-05", "ROUTE-FAN-01"], 3, sequences, |stage, scene| {
+        declare::scenes("telemetry", "telemetry::delivery::messages_arrive_in_the_order_they_were_sent", &["MQTT-DLV-05", "ROUTE-FAN-01"], 3, sequences, |stage, scene| {
             Box::pin(scene::play(stage, "MQTT-DLV-05", scene))
         }),
         fixed("telemetry", "telemetry::delivery::messages_wait_for_a_module_that_is_away", &["MQTT-DLV-06"], |worker| Box::pin(away(worker))),
