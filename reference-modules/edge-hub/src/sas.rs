@@ -92,7 +92,7 @@ impl Token {
         };
         let (signature, expiry) = (form_decode(signature), form_decode(expiry));
         let expiry_secs = decimal(&expiry).ok_or(Unreadable::Malformed)?;
-        if resource.is_empty() || signature.is_empty() || expiry_secs.abs() > MAX_EXPIRY_SECS {
+        if resource.is_empty() || signature.is_empty() || expiry_secs.abs() + GRACE_SECS > MAX_EXPIRY_SECS {
             return Err(Unreadable::Malformed);
         }
         let token = Token {
@@ -148,7 +148,7 @@ impl Token {
         let same_module = match (module, &claimed.module) {
             (None, _) => true,
             (Some(part), Some(id)) => same(part, id),
-            (Some(_), None) => false,
+            (Some(_), None) => return Err(Refused::Audience),
         };
         if !same(device, &claimed.device) || !same_module {
             return Err(Refused::Identity);

@@ -34,7 +34,13 @@ const NAMES: &[(&str, &str, bool)] = &[
 ];
 
 /// Wire names of what the hub says about the sender. A client's own properties of these names are its own affair.
-const SENDER: [(&str, &str); 2] = [("$.cdid", system::CONNECTION_DEVICE_ID), ("$.cmid", system::CONNECTION_MODULE_ID)];
+/// Of a notification, those whose twin changed come before the hub that sent it.
+const SENDER: [(&str, &str); 4] = [
+    ("$.cdid", system::REPORTING_DEVICE_ID),
+    ("$.cmid", system::REPORTING_MODULE_ID),
+    ("$.cdid", system::CONNECTION_DEVICE_ID),
+    ("$.cmid", system::CONNECTION_MODULE_ID),
+];
 
 /// Reads a bag. A bare key and a key with an empty value both have no value; the last of a name counts.
 ///
@@ -42,7 +48,7 @@ const SENDER: [(&str, &str); 2] = [("$.cdid", system::CONNECTION_DEVICE_ID), ("$
 /// [`Malformed`] for an empty key or a second `=` within a pair.
 pub fn read(bag: &str) -> Result<Pairs, Malformed> {
     let mut pairs = Pairs::new();
-    for pair in bag.split('&').filter(|_| !bag.is_empty()) {
+    for pair in bag.split('&').filter(|_| !bag.trim().is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if name.is_empty() || value.contains('=') {
             return Err(Malformed);
@@ -70,8 +76,8 @@ pub fn read(bag: &str) -> Result<Pairs, Malformed> {
 /// Writes a bag.
 pub fn write<'a>(pairs: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
     let mut bag = String::new();
-    for (name, value) in pairs {
-        if !bag.is_empty() {
+    for (number, (name, value)) in pairs.into_iter().enumerate() {
+        if number > 0 {
             bag.push('&');
         }
         bag.push_str(&if planted("BAG02-dollar-is-not-escaped") && name.starts_with("$.") {
@@ -112,11 +118,15 @@ pub fn classify(pairs: Pairs) -> (Pairs, Pairs) {
 /// The bag a receiver of the hub sees: application properties, then system properties. What the hub knows of the
 /// sender takes the place of application properties of the same wire name.
 pub fn outgoing(application: &Pairs, system: &Pairs) -> String {
-    let shown: Vec<(&str, Option<&str>)> = system
-        .iter()
-        .filter_map(|(name, value)| Some((wire_name(name)?, value.as_deref())))
-        .filter(|(wire, _)| !lost(wire))
-        .collect();
+    let mut shown: Vec<(&str, Option<&str>)> = Vec::new();
+    let reported = |name: &str| SENDER[..2].iter().any(|(_, known)| *known == name);
+    let (reported, others): (Vec<_>, Vec<_>) = system.iter().partition(|(name, _)| reported(name));
+    for (name, value) in reported.into_iter().chain(others) {
+        let Some(wire) = wire_name(name).filter(|wire| !lost(wire)) else { continue };
+        if !shown.iter().any(|(known, _)| *known == wire) {
+            shown.push((wire, value.as_deref()));
+        }
+    }
     let overwritten = |name: &str| {
         let forged = planted("BAG07-forged-sender-is-shown") && SENDER.iter().any(|(wire, _)| *wire == name);
         !forged && shown.iter().any(|(wire, _)| *wire == name)

@@ -151,8 +151,12 @@ fn classified(mut sender: ClientId, pairs: Pairs) -> Publish {
     let mut own = Pairs::new();
     for (name, value) in pairs {
         match name.as_str() {
-            "deviceId" => sender.device = value.unwrap_or_default(),
-            "moduleId" => sender.module = Some(value.unwrap_or_default()),
+            // A message without a device is nobody's.
+            "deviceId" => match value {
+                Some(device) => sender.device = device,
+                None => return Publish::Dropped,
+            },
+            "moduleId" => sender.module = value,
             "$.cdid" if planted("MSG06-forged-device-is-believed") => sender.device = value.unwrap_or_default(),
             _ => own.push((name, value)),
         }
@@ -173,8 +177,7 @@ fn classified(mut sender: ClientId, pairs: Pairs) -> Publish {
 }
 
 fn method_response(topic: &str) -> Option<Publish> {
-    let at = topic.rfind(METHOD_RESPONSE)?;
-    let (status, rid) = topic[at + METHOD_RESPONSE.len()..].split_once('/')?;
+    let (status, rid) = topic.strip_prefix(METHOD_RESPONSE)?.split_once('/')?;
     let rid = rid.strip_prefix("?$rid=").filter(|rid| !rid.contains('/'))?;
     Some(Publish::MethodResponse {
         status: status.to_owned(),
@@ -293,6 +296,18 @@ mod tests {
         if let Some(object) = result.as_object_mut() {
             object.remove("error");
             object.remove("message");
+        }
+        if result["kind"] == "telemetry" {
+            // Checks that the recorded part does not make: a message needs a device, and an output that is named a name.
+            let system = &result["system"];
+            let nameless = system.get("outputName").is_some_and(Value::is_null) && system["connectionModuleId"].is_string();
+            if system["connectionDeviceId"].is_null() || nameless {
+                return json!({"kind": "dropped"});
+            }
+            let system = result["system"].as_object_mut().expect("an object");
+            if system.get("connectionModuleId").is_some_and(Value::is_null) {
+                system.remove("connectionModuleId");
+            }
         }
         result
     }
