@@ -19,7 +19,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         say(&id, &requirement.claim);
         say("level", requirement.level.as_str());
         say("source", &requirement.source);
-        say("known", &format!("{}{}", requirement.provenance.as_str(), if requirement.quirk { "; a reader of the documentation would be surprised" } else { "" }));
+        say(
+            "known",
+            &format!(
+                "{}{}",
+                requirement.provenance.as_str(),
+                if requirement.quirk { "; a reader of the documentation would be surprised" } else { "" }
+            ),
+        );
         if !requirement.needs.is_empty() {
             say("needs", &requirement.needs.join(", "));
         }
@@ -44,7 +51,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         say("see it", &format!("edgecert self-test --fault {id}"));
     } else {
-        anyhow::bail!("`{id}` is neither a requirement nor a fault; `edgecert list requirements` and `edgecert list faults` name them all");
+        anyhow::bail!(
+            "`{id}` is neither a requirement nor a fault; `edgecert list requirements` and `edgecert list faults` name them all"
+        );
     }
     crate::say(&text);
     Ok(ExitCode::SUCCESS)

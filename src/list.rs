@@ -56,7 +56,11 @@ fn all_suites() -> Vec<Value> {
 fn requirements() -> anyhow::Result<Vec<Value>> {
     let tests = suites::tests();
     let row = |requirement: &harness::requirement::Requirement| {
-        let names: Vec<&str> = tests.iter().filter(|test| test.requirements.contains(&requirement.id)).map(|test| test.name.as_str()).collect();
+        let names: Vec<&str> = tests
+            .iter()
+            .filter(|test| test.requirements.contains(&requirement.id))
+            .map(|test| test.name.as_str())
+            .collect();
         json!({
             "id": requirement.id,
             "level": requirement.level,
@@ -86,11 +90,20 @@ fn line(what: What, row: &Value) -> String {
                 (1, _) => "1 test".to_owned(),
                 (count, _) => format!("{count} tests"),
             };
-            let reason = if text("disposition").is_empty() { String::new() } else { format!(" ({})", text("disposition")) };
-            format!("{:14} {:6} {:10} {:>8}  {}{reason}\n", text("id"), text("level"), text("provenance"), covered, text("claim"))
+            let reason =
+                if text("disposition").is_empty() { String::new() } else { format!(" ({})", text("disposition")) };
+            format!(
+                "{:14} {:6} {:10} {:>8}  {}{reason}\n",
+                text("id"),
+                text("level"),
+                text("provenance"),
+                covered,
+                text("claim")
+            )
         }
         What::Faults => {
-            let violates: Vec<&str> = row["violates"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let violates: Vec<&str> =
+                row["violates"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             format!("{:52} {}\n    {}\n", text("id"), violates.join(" "), text("what"))
         }
     }

@@ -35,7 +35,9 @@ impl Selection {
         }
         for id in &self.requirements {
             if catalogue.get(id).is_none() {
-                anyhow::bail!("--requirement {id}: there is no such requirement; `edgecert list requirements` names them all");
+                anyhow::bail!(
+                    "--requirement {id}: there is no such requirement; `edgecert list requirements` names them all"
+                );
             }
         }
         Ok(())
@@ -44,7 +46,8 @@ impl Selection {
     fn takes(&self, test: &Test) -> bool {
         let in_suite = self.suites.is_empty() || self.suites.iter().any(|suite| suite == test.suite);
         let named = self.filter.as_ref().is_none_or(|text| test.name.contains(text.as_str()));
-        let required = self.requirements.is_empty() || test.requirements.iter().any(|id| self.requirements.contains(id));
+        let required =
+            self.requirements.is_empty() || test.requirements.iter().any(|id| self.requirements.contains(id));
         in_suite && named && required
     }
 
@@ -66,14 +69,20 @@ impl Selection {
             })
             .collect();
         if chosen.is_empty() {
-            anyhow::bail!("no test is left to run; `edgecert list requirements --format json` shows the tests of each requirement");
+            anyhow::bail!(
+                "no test is left to run; `edgecert list requirements --format json` shows the tests of each requirement"
+            );
         }
         Ok(chosen)
     }
 }
 
 /// Tests of any of these requirements, the quickest first.
-pub fn tests_of(requirements: &BTreeSet<&str>, suites_wanted: &[String], cases: u64) -> anyhow::Result<Vec<(Test, u64)>> {
+pub fn tests_of(
+    requirements: &BTreeSet<&str>,
+    suites_wanted: &[String],
+    cases: u64,
+) -> anyhow::Result<Vec<(Test, u64)>> {
     let selection = Selection {
         suites: suites_wanted.to_vec(),
         filter: None,

@@ -16,9 +16,9 @@ use harness::subject::{Launch, Subject};
 use suites::faults::Fault;
 use tokio::sync::{Mutex, mpsc, watch};
 
+use crate::BROKEN;
 use crate::selection::{self, CASES};
 use crate::test::{fresh_seed, stop_on_signals, two_for_each_core};
-use crate::BROKEN;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -113,7 +113,13 @@ async fn work(shared: Arc<Shared>, stop: watch::Receiver<bool>) {
             FaultOutcome::Survived => ("SURVIVED", format!("no test of {} noticed", fault.violates.join(" "))),
             FaultOutcome::Broken => ("broken  ", judged.reason.clone().unwrap_or_default()),
         };
-        crate::say(&format!("[{:>3}/{}] {outcome} {} ({by}, {:.1} s)\n", done.len() + 1, shared.total, fault.id, judged.duration_s));
+        crate::say(&format!(
+            "[{:>3}/{}] {outcome} {} ({by}, {:.1} s)\n",
+            done.len() + 1,
+            shared.total,
+            fault.id,
+            judged.duration_s
+        ));
         done.push((number, judged));
     }
 }

@@ -84,10 +84,7 @@ async fn edge_hub(arguments: EdgeHub) -> anyhow::Result<ExitCode> {
         edge_hub::faults::plant(fault)?;
     }
     log();
-    let options = edge_hub::Options {
-        listen: arguments.listen,
-        connect_to: arguments.connect_to,
-    };
+    let options = edge_hub::Options { listen: arguments.listen, connect_to: arguments.connect_to };
     let environment = std::env::vars().collect();
     Ok(edge_hub::run(options, environment, told_to_stop()?).await)
 }

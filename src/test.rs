@@ -64,12 +64,15 @@ pub struct Arguments {
 }
 
 fn hexadecimal(text: &str) -> Result<u64, String> {
-    u64::from_str_radix(text.trim_start_matches("0x"), 16).map_err(|_| "a seed is a hexadecimal number of at most 16 digits".to_owned())
+    u64::from_str_radix(text.trim_start_matches("0x"), 16)
+        .map_err(|_| "a seed is a hexadecimal number of at most 16 digits".to_owned())
 }
 
 fn dotted(text: &str) -> Result<String, String> {
     let legal = text.contains('.') && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-    legal.then(|| text.to_owned()).ok_or_else(|| "the product takes letters, digits, `_`, `-` and at least one dot".to_owned())
+    legal
+        .then(|| text.to_owned())
+        .ok_or_else(|| "the product takes letters, digits, `_`, `-` and at least one dot".to_owned())
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -212,11 +215,17 @@ impl Arguments {
             Subject::Command(argv) => line.push(format!("--hub '{}'", quoted(&format!("command:{}", argv.join(" "))))),
             Subject::Attach(file) => line.push(format!("--hub 'attach:{}'", file.display())),
         }
-        line.extend(self.deployment.iter().map(|file| format!("--deployment '{}'", quoted(&file.display().to_string()))));
+        line.extend(
+            self.deployment.iter().map(|file| format!("--deployment '{}'", quoted(&file.display().to_string()))),
+        );
         line.extend(self.plant.iter().map(|fault| format!("--plant {fault}")));
         line.extend(self.world_address.iter().map(|address| format!("--world-address {address}")));
         line.extend(self.hub_address.iter().map(|address| format!("--hub-address {address}")));
-        line.extend(self.hub_settings.iter().map(|(name, value)| format!("--hub-setting '{}'", quoted(&format!("{name}={value}")))));
+        line.extend(
+            self.hub_settings
+                .iter()
+                .map(|(name, value)| format!("--hub-setting '{}'", quoted(&format!("{name}={value}")))),
+        );
         line.join(" ")
     }
 
@@ -239,4 +248,3 @@ impl Arguments {
 fn quoted(text: &str) -> String {
     text.replace('\'', "'\\''")
 }
-

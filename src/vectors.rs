@@ -28,7 +28,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     for file in &arguments.files {
         reports.push(replay(file)?);
     }
-    let differ = reports.iter().any(|report| SIDES.iter().any(|(side, _)| !report[side]["differences"].as_array().is_none_or(Vec::is_empty)));
+    let differ = reports
+        .iter()
+        .any(|report| SIDES.iter().any(|(side, _)| !report[side]["differences"].as_array().is_none_or(Vec::is_empty)));
     crate::say(&match arguments.format {
         Format::Json => serde_json::to_string_pretty(&reports)? + "\n",
         Format::Text => reports.iter().map(text).collect(),
@@ -41,7 +43,8 @@ fn replay(file: &Path) -> anyhow::Result<Value> {
     let text = std::fs::read_to_string(file).with_context(|| format!("{place}: cannot be read"))?;
     let mut rows = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let row: Value = serde_json::from_str(line).with_context(|| format!("{place}:{}: not a JSON object on one line", number + 1))?;
+        let row: Value = serde_json::from_str(line)
+            .with_context(|| format!("{place}:{}: not a JSON object on one line", number + 1))?;
         if !row.is_object() {
             anyhow::bail!("{place}:{}: not a JSON object on one line", number + 1);
         }

@@ -16,7 +16,13 @@ fn every_requirement_has_tests_or_a_reason_why_not() {
     let wrong: Vec<String> = catalogue
         .iter()
         .filter(|requirement| covered.contains(requirement.id.as_str()) == requirement.disposition.is_some())
-        .map(|requirement| format!("{}: {}", requirement.id, if requirement.disposition.is_some() { "a reason beside tests" } else { "neither" }))
+        .map(|requirement| {
+            format!(
+                "{}: {}",
+                requirement.id,
+                if requirement.disposition.is_some() { "a reason beside tests" } else { "neither" }
+            )
+        })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -62,7 +68,11 @@ fn every_fault_violates_requirements_that_have_tests() {
     for fault in faults() {
         assert!(!fault.violates.is_empty(), "{}", fault.id);
         for id in &fault.violates {
-            assert!(tests.iter().any(|test| test.requirements.contains(id)), "{} violates {id}, which has no test", fault.id);
+            assert!(
+                tests.iter().any(|test| test.requirements.contains(id)),
+                "{} violates {id}, which has no test",
+                fault.id
+            );
         }
     }
 }

@@ -19,10 +19,7 @@ pub const START: Deadline = Deadline::new("START", 20);
 /// request fails.
 pub const READY: Deadline = Deadline::new("READY", 75);
 /// One look at something that is looked at again and again.
-pub const GLANCE: Deadline = Deadline {
-    name: "GLANCE",
-    limit: Duration::from_millis(20),
-};
+pub const GLANCE: Deadline = Deadline { name: "GLANCE", limit: Duration::from_millis(20) };
 /// A process ends after it was asked to.
 pub const STOP: Deadline = Deadline::new("STOP", 10);
 /// A client gets its CONNACK, or an answer to a request over HTTP.
@@ -42,10 +39,7 @@ pub const RETRY: Deadline = Deadline::new("RETRY", 65);
 
 impl Deadline {
     const fn new(name: &'static str, seconds: u64) -> Self {
-        Self {
-            name,
-            limit: Duration::from_secs(seconds),
-        }
+        Self { name, limit: Duration::from_secs(seconds) }
     }
 
     /// Waits for `what`, at most until the limit.
@@ -53,10 +47,7 @@ impl Deadline {
     /// # Errors
     /// [`Expired`] when the limit passed first.
     pub async fn wait<T>(self, what: impl fmt::Display, future: impl Future<Output = T>) -> Result<T, Expired> {
-        tokio::time::timeout(self.limit, future).await.map_err(|_| Expired {
-            deadline: self,
-            what: what.to_string(),
-        })
+        tokio::time::timeout(self.limit, future).await.map_err(|_| Expired { deadline: self, what: what.to_string() })
     }
 }
 

@@ -45,7 +45,8 @@ impl Blueprint {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let mut all = owned(modules);
         all.extend([MARKER.to_owned(), CANARY.to_owned()]);
-        let mut standing: Vec<(String, String)> = inputs.iter().map(|(module, input)| ((*module).to_owned(), (*input).to_owned())).collect();
+        let mut standing: Vec<(String, String)> =
+            inputs.iter().map(|(module, input)| ((*module).to_owned(), (*input).to_owned())).collect();
         standing.push((CANARY.to_owned(), "c".to_owned()));
         Self {
             edge_device: edge_device.to_owned(),
@@ -85,10 +86,7 @@ impl Environment {
             return attached::environment(launch, blueprint, file);
         }
         let folder = launch.run_folder.join(name);
-        let io = |source| StartError::Folder {
-            path: folder.clone(),
-            source,
-        };
+        let io = |source| StartError::Folder { path: folder.clone(), source };
         std::fs::create_dir_all(folder.join("sockets")).map_err(io)?;
         std::fs::create_dir_all(folder.join("storage")).map_err(io)?;
         let addresses = match (launch.world_address, launch.hub_address) {
@@ -105,7 +103,14 @@ impl Environment {
         registry.save(&registry_file).map_err(StartError::Registry)?;
         let mut simulators = Vec::new();
         let serve = |name: &'static str, arguments: Vec<OsString>| {
-            let mut all: Vec<OsString> = vec!["serve".into(), name.into(), "--registry".into(), registry_file.clone().into(), "--pki".into(), folder.clone().into()];
+            let mut all: Vec<OsString> = vec![
+                "serve".into(),
+                name.into(),
+                "--registry".into(),
+                registry_file.clone().into(),
+                "--pki".into(),
+                folder.clone().into(),
+            ];
             all.extend(arguments);
             Process::start(
                 &launch.edgecert,
@@ -123,7 +128,12 @@ impl Environment {
         let https_port: u16 = if launch.subject == Subject::Embedded { 8443 } else { 443 };
         let iot_hub = serve(
             "iot-hub",
-            vec!["--listen".into(), addresses.world.to_string().into(), "--https-port".into(), https_port.to_string().into()],
+            vec![
+                "--listen".into(),
+                addresses.world.to_string().into(),
+                "--https-port".into(),
+                https_port.to_string().into(),
+            ],
         );
         let (mut workload_api, mut iot_hub) = (workload_api.await?, iot_hub.await?);
         workload_api.line(deadline::START, |line| line.starts_with("ready ").then_some(())).await?;
@@ -133,11 +143,7 @@ impl Environment {
         let https = SocketAddr::new(addresses.world, https_port);
         let tls = trust(authority.certificate_pem())?;
         let iot_hub = IotHub::new(
-            Origin {
-                address: https,
-                host: launch.iot_hub_host.clone(),
-                tls: Some(tls.clone()),
-            },
+            Origin { address: https, host: launch.iot_hub_host.clone(), tls: Some(tls.clone()) },
             &registry.service_policy.name,
             &registry.service_policy.key,
         )
@@ -170,13 +176,8 @@ impl Environment {
         self.hub_starts += 1;
         let log = self.folder.join(format!("edge-hub-{}.log", self.hub_starts));
         let (file, arguments) = self.hub_command()?;
-        let program = Program {
-            name: "edge-hub".to_owned(),
-            file,
-            arguments,
-            environment: self.hub_environment(),
-            log,
-        };
+        let program =
+            Program { name: "edge-hub".to_owned(), file, arguments, environment: self.hub_environment(), log };
         self.hub = Some(Process::start(&self.launch.edgecert, program).await?);
         Ok(())
     }
@@ -251,8 +252,14 @@ impl Environment {
     ///
     /// # Errors
     /// [`StartError::Process`] when the program cannot be started.
-    pub async fn start_module(&mut self, module: &str, program: &str, settings: &BTreeMap<String, String>) -> Result<(), StartError> {
-        let generation = self.registry.modules.get(module).map(|identity| identity.generation_id.clone()).unwrap_or_default();
+    pub async fn start_module(
+        &mut self,
+        module: &str,
+        program: &str,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<(), StartError> {
+        let generation =
+            self.registry.modules.get(module).map(|identity| identity.generation_id.clone()).unwrap_or_default();
         let socket = self.folder.join("sockets").join(format!("{module}.sock"));
         let contract = [
             ("IOTEDGE_WORKLOADURI", format!("unix://{}", socket.display())),
@@ -307,11 +314,12 @@ impl Environment {
                 let key = self.registry.module_key(module);
                 (format!("{device}/{module}"), format!("{host}/devices/{device}/modules/{module}"), key)
             }
-            Identity::LeafDevice(leaf) => (leaf.clone(), format!("{host}/devices/{leaf}"), self.registry.device_key(leaf)),
+            Identity::LeafDevice(leaf) => {
+                (leaf.clone(), format!("{host}/devices/{leaf}"), self.registry.device_key(leaf))
+            }
         };
-        let password = key
-            .and_then(|key| sas::token(&audience, key, None, Duration::from_secs(3600)).ok())
-            .unwrap_or_default();
+        let password =
+            key.and_then(|key| sas::token(&audience, key, None, Duration::from_secs(3600)).ok()).unwrap_or_default();
         Login {
             host: self.addresses.hub.to_string(),
             user_name: format!("{host}/{client_id}/?api-version=2021-04-12&DeviceClientType=edgecert"),
@@ -375,7 +383,12 @@ impl Environment {
     /// Logs of everything that runs, by name.
     pub fn logs(&self) -> Vec<(String, PathBuf)> {
         let name = |process: &Process| process.log().file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        self.simulators.iter().chain(&self.modules).chain(&self.hub).map(|process| (name(process), process.log().to_owned())).collect()
+        self.simulators
+            .iter()
+            .chain(&self.modules)
+            .chain(&self.hub)
+            .map(|process| (name(process), process.log().to_owned()))
+            .collect()
     }
 
     /// The standing configuration's routes: an anchor for each input, and one towards the cloud for each sender.
@@ -388,10 +401,16 @@ impl Environment {
             );
         }
         for module in &self.blueprint.modules {
-            routes.insert(format!("anchor-up-{module}"), json!(format!("FROM /messages/modules/{module}/outputs/up WHERE true INTO $upstream")));
+            routes.insert(
+                format!("anchor-up-{module}"),
+                json!(format!("FROM /messages/modules/{module}/outputs/up WHERE true INTO $upstream")),
+            );
         }
         if !self.blueprint.leaf_devices.is_empty() {
-            routes.insert("anchor-up-leaf".into(), json!("FROM /messages WHERE own = 'marker' and not is_defined($connectionModuleId) INTO $upstream"));
+            routes.insert(
+                "anchor-up-leaf".into(),
+                json!("FROM /messages WHERE own = 'marker' and not is_defined($connectionModuleId) INTO $upstream"),
+            );
         }
         routes
     }
@@ -458,7 +477,8 @@ impl Environment {
         }
         environment.extend(self.blueprint.settings.iter().cloned());
         let run = self.folder.display().to_string();
-        environment.extend(self.launch.hub_settings.iter().map(|(name, value)| (name.clone(), value.replace("{run}", &run))));
+        environment
+            .extend(self.launch.hub_settings.iter().map(|(name, value)| (name.clone(), value.replace("{run}", &run))));
         environment
     }
 }
@@ -475,7 +495,8 @@ fn standing_desired(routes: &BTreeMap<String, Value>) -> Value {
 }
 
 fn identities(launch: &Launch, blueprint: &Blueprint, addresses: &AddressPair) -> registry::Registry {
-    let mut builder = registry::Registry::builder(&launch.iot_hub_host, &blueprint.edge_device, &addresses.hub.to_string());
+    let mut builder =
+        registry::Registry::builder(&launch.iot_hub_host, &blueprint.edge_device, &addresses.hub.to_string());
     for module in &blueprint.modules {
         builder = builder.module(module);
     }

@@ -97,17 +97,12 @@ impl Catalogue {
     pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, CatalogueError> {
         let mut requirements = BTreeMap::new();
         for (name, text) in files {
-            let file: File = toml::from_str(text).map_err(|source| CatalogueError::Syntax {
-                file: name.to_owned(),
-                source: Box::new(source),
-            })?;
+            let file: File = toml::from_str(text)
+                .map_err(|source| CatalogueError::Syntax { file: name.to_owned(), source: Box::new(source) })?;
             for requirement in file.requirement {
                 let id = requirement.id.clone();
                 if requirements.insert(id.clone(), requirement).is_some() {
-                    return Err(CatalogueError::Twice {
-                        file: name.to_owned(),
-                        id,
-                    });
+                    return Err(CatalogueError::Twice { file: name.to_owned(), id });
                 }
             }
         }

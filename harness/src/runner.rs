@@ -127,10 +127,8 @@ impl Worker {
 
     /// 32 bytes from which this test's generated input comes: the run's seed, and the test's name.
     pub fn seed(&self) -> [u8; 32] {
-        let digest = ring::digest::digest(
-            &ring::digest::SHA256,
-            format!("{:x}/{}", self.shared.seed, self.test).as_bytes(),
-        );
+        let digest =
+            ring::digest::digest(&ring::digest::SHA256, format!("{:x}/{}", self.shared.seed, self.test).as_bytes());
         digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
     }
 
@@ -151,7 +149,11 @@ impl Worker {
 ///
 /// # Errors
 /// The first failure of the harness itself, which is never a verdict about the subject.
-pub async fn run(plan: Plan, events: mpsc::UnboundedSender<Event>, stop: watch::Receiver<bool>) -> Result<(), StageError> {
+pub async fn run(
+    plan: Plan,
+    events: mpsc::UnboundedSender<Event>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), StageError> {
     let began = Instant::now();
     let planned: Vec<PlannedTest> = plan.tests.iter().map(|(test, cases)| planned(test, *cases)).collect();
     let _ = events.send(Event::RunStarted {
@@ -163,27 +165,13 @@ pub async fn run(plan: Plan, events: mpsc::UnboundedSender<Event>, stop: watch::
         tests: planned,
     });
     let jobs = if plan.launch.can(Ability::SideBySide) { plan.jobs.max(1) } else { 1 };
-    let shared = Arc::new(Shared {
-        launch: plan.launch,
-        blueprint: plan.blueprint,
-        seed: plan.seed,
-        events: events.clone(),
-    });
+    let shared =
+        Arc::new(Shared { launch: plan.launch, blueprint: plan.blueprint, seed: plan.seed, events: events.clone() });
     let queue = Arc::new(Mutex::new(plan.tests.into_iter().collect::<VecDeque<_>>()));
-    let telling = Arc::new(Telling {
-        repeat_test: plan.repeat_test,
-        evidence: plan.evidence,
-    });
+    let telling = Arc::new(Telling { repeat_test: plan.repeat_test, evidence: plan.evidence });
     let workers: Vec<_> = (0..jobs)
         .map(|number| {
-            let worker = Worker {
-                shared: shared.clone(),
-                stage: None,
-                test: "".into(),
-                cases: 0,
-                number,
-                started: 0,
-            };
+            let worker = Worker { shared: shared.clone(), stage: None, test: "".into(), cases: 0, number, started: 0 };
             tokio::spawn(work(worker, queue.clone(), telling.clone(), stop.clone()))
         })
         .collect();
@@ -196,9 +184,7 @@ pub async fn run(plan: Plan, events: mpsc::UnboundedSender<Event>, stop: watch::
     if *stop.borrow() {
         let _ = events.send(Event::Interrupted);
     }
-    let _ = events.send(Event::RunFinished {
-        duration: began.elapsed(),
-    });
+    let _ = events.send(Event::RunFinished { duration: began.elapsed() });
     failure.map_or(Ok(()), Err)
 }
 
@@ -239,17 +225,15 @@ async fn one(worker: &mut Worker, test: &Test, cases: u64, telling: &Telling) ->
     let began = Instant::now();
     let missing = test.needs.iter().find(|need| !worker.shared.launch.can(**need));
     let outcome = match missing {
-        Some(need) => Ok(Outcome::NotApplicable {
-            reason: format!("the subject lacks the ability `{}`", need.as_str()),
-        }),
+        Some(need) => {
+            Ok(Outcome::NotApplicable { reason: format!("the subject lacks the ability `{}`", need.as_str()) })
+        }
         None => (test.body)(worker).await,
     };
     // A hub that ended by itself, or an answer that never came, says something about the hub: the harness did its
     // part. What the harness could not do itself is its own failure.
     let outcome = match outcome {
-        Err(error) if !error.is_harness_failure() => Outcome::Inconclusive {
-            reason: error.to_string(),
-        },
+        Err(error) if !error.is_harness_failure() => Outcome::Inconclusive { reason: error.to_string() },
         other => other?,
     };
     let settled = matches!(outcome, Outcome::Conforms | Outcome::NotApplicable { .. });

@@ -18,8 +18,8 @@ use crate::client::mqtt::{ConnectError, MqttClient, Received, Unanswered};
 use crate::client::property_bag::{self, Properties};
 use crate::deadline::{self, Deadline, Expired};
 use crate::environment::{Environment, StartError};
-use crate::observe::metrics;
 use crate::observe::history::{Delivered, History, Identity, MARK, Place, Sent};
+use crate::observe::metrics;
 
 /// Module whose messages are markers.
 pub const MARKER: &str = "marker";
@@ -129,9 +129,7 @@ impl Stage {
     /// # Errors
     /// [`StageError::Absent`] when the blueprint does not have it.
     pub fn client(&self, identity: &Identity) -> Result<&MqttClient, StageError> {
-        self.clients
-            .get(identity)
-            .ok_or_else(|| StageError::Absent(identity.to_string()))
+        self.clients.get(identity).ok_or_else(|| StageError::Absent(identity.to_string()))
     }
 
     /// Connects, or connects again, all clients of the blueprint.
@@ -154,10 +152,11 @@ impl Stage {
     /// # Errors
     /// [`StageError::Connect`] names the client.
     pub async fn connect(&mut self, identity: Identity) -> Result<(), StageError> {
-        let mut client = self.environment.connect(&identity).await.map_err(|source| StageError::Connect {
-            who: identity.to_string(),
-            source,
-        })?;
+        let mut client = self
+            .environment
+            .connect(&identity)
+            .await
+            .map_err(|source| StageError::Connect { who: identity.to_string(), source })?;
         let received = client.take_received();
         if let Identity::Module(module) = &identity {
             let inputs = self.environment.blueprint().inputs.iter().any(|(owner, _)| owner == module);
@@ -219,7 +218,11 @@ impl Stage {
         self.put_in_force(routes, deadline::CONFIGURATION.limit).await
     }
 
-    async fn put_in_force(&mut self, routes: BTreeMap<String, Value>, after_report: Duration) -> Result<(), StageError> {
+    async fn put_in_force(
+        &mut self,
+        routes: BTreeMap<String, Value>,
+        after_report: Duration,
+    ) -> Result<(), StageError> {
         self.canaries += 1;
         let canary = format!("v{}", self.canaries);
         let mut wanted = self.environment.anchors();
@@ -293,24 +296,24 @@ impl Stage {
         let mut processed: Option<(Instant, Value)> = None;
         let canary = Identity::Module(CANARY.into());
         // Routes of the configuration before may take canaries to other places.
-        let shown = Place::Input {
-            module: CANARY.into(),
-            input: "c".into(),
-        };
+        let shown = Place::Input { module: CANARY.into(), input: "c".into() };
         let mut pause = Duration::from_millis(2);
         let mut marks = BTreeSet::new();
         loop {
             let mark = self.own_mark();
             let topic = self.own_topic(&canary, Some(output), &vec![(MARK.into(), Some(mark.clone()))]);
             marks.insert(mark);
-            self.client(&canary)?
-                .publish(&topic, Bytes::new(), QoS::AtLeastOnce)
-                .await
-                .acknowledged()
-                .await?;
+            self.client(&canary)?.publish(&topic, Bytes::new(), QoS::AtLeastOnce).await.acknowledged().await?;
             // A canary that was published before the change took effect never arrives: after a moment, another one
             // is sent. The moment grows, so a slow hub is not flooded.
-            match tokio::time::timeout(pause, self.until(|delivered| delivered.at == shown && delivered.mark().is_some_and(|mark| marks.contains(mark)))).await {
+            match tokio::time::timeout(
+                pause,
+                self.until(|delivered| {
+                    delivered.at == shown && delivered.mark().is_some_and(|mark| marks.contains(mark))
+                }),
+            )
+            .await
+            {
                 Ok(()) => return Ok(()),
                 Err(_) => pause = (pause * 2).min(Duration::from_millis(200)),
             }
@@ -384,7 +387,12 @@ impl Stage {
     ///
     /// # Errors
     /// [`StageError::Absent`] when there is no such client.
-    pub async fn send(&mut self, history: &mut History, by: &Identity, message: &Outgoing) -> Result<String, StageError> {
+    pub async fn send(
+        &mut self,
+        history: &mut History,
+        by: &Identity,
+        message: &Outgoing,
+    ) -> Result<String, StageError> {
         let mark = self.mark();
         let mut properties = message.properties.clone();
         properties.insert(0, (MARK.into(), Some(mark.clone())));
@@ -413,7 +421,12 @@ impl Stage {
     /// # Errors
     /// [`StageError::Unsettled`] when no marker arrives within `deadline`, [`StageError::MarkerLost`] when a later one
     /// did; what came is in the history.
-    pub async fn settle(&mut self, history: &mut History, places: &[Place], deadline: Deadline) -> Result<(), StageError> {
+    pub async fn settle(
+        &mut self,
+        history: &mut History,
+        places: &[Place],
+        deadline: Deadline,
+    ) -> Result<(), StageError> {
         let mut awaited = self.markers(history, places)?;
         let mut lost = Vec::new();
         let began = Instant::now();
@@ -430,10 +443,7 @@ impl Stage {
                 Err(_) => {
                     return Err(StageError::Unsettled {
                         places: awaited.iter().map(Marker::shown).collect::<Vec<_>>().join(", "),
-                        expired: Expired {
-                            deadline,
-                            what: "markers".to_owned(),
-                        },
+                        expired: Expired { deadline, what: "markers".to_owned() },
                     });
                 }
             }
@@ -445,16 +455,14 @@ impl Stage {
         let mut markers = Vec::new();
         for place in places {
             let mut marker = |sender: Identity, output: String| {
-                markers.push(Marker {
-                    place: place.clone(),
-                    sender,
-                    output,
-                    marks: Vec::new(),
-                });
+                markers.push(Marker { place: place.clone(), sender, output, marks: Vec::new() });
             };
             match place {
                 Place::Input { module, input } => {
-                    let output = self.environment.anchor_output(module, input).ok_or_else(|| StageError::Absent(place.to_string()))?;
+                    let output = self
+                        .environment
+                        .anchor_output(module, input)
+                        .ok_or_else(|| StageError::Absent(place.to_string()))?;
                     marker(Identity::Module(MARKER.into()), output);
                 }
                 // Order towards the cloud holds per sender, so each sender sends its own marker.
@@ -474,7 +482,8 @@ impl Stage {
                 history.delivered.push(delivered);
                 continue;
             };
-            let known = |marker: &Marker| marker.place == delivered.at && marker.marks.iter().any(|known| known == mark);
+            let known =
+                |marker: &Marker| marker.place == delivered.at && marker.marks.iter().any(|known| known == mark);
             if let Some(at) = awaited.iter().position(known) {
                 let marker = awaited.remove(at);
                 if marker.marks[0] != mark {
@@ -486,17 +495,10 @@ impl Stage {
 
     async fn send_marker(&mut self, by: &Identity, output: &str) -> Result<String, StageError> {
         let mark = self.own_mark();
-        let properties = vec![
-            (MARK.to_owned(), Some(mark.clone())),
-            ("own".to_owned(), Some("marker".to_owned())),
-        ];
+        let properties = vec![(MARK.to_owned(), Some(mark.clone())), ("own".to_owned(), Some("marker".to_owned()))];
         let output = Some(output).filter(|_| matches!(by, Identity::Module(_)));
         let topic = self.own_topic(by, output, &properties);
-        self.client(by)?
-            .publish(&topic, Bytes::new(), QoS::AtLeastOnce)
-            .await
-            .acknowledged()
-            .await?;
+        self.client(by)?.publish(&topic, Bytes::new(), QoS::AtLeastOnce).await.acknowledged().await?;
         Ok(mark)
     }
 

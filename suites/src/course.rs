@@ -17,10 +17,7 @@ pub fn probe() -> Identity {
 
 /// An input of the module that receives in most cases.
 pub fn sink(input: &str) -> Place {
-    Place::Input {
-        module: "sink".to_owned(),
-        input: input.to_owned(),
-    }
+    Place::Input { module: "sink".to_owned(), input: input.to_owned() }
 }
 
 /// Routes by name.
@@ -30,22 +27,21 @@ pub fn routes<const N: usize>(routes: [(&str, &str); N]) -> BTreeMap<String, Val
 
 /// An empty message on an output.
 pub fn on(output: &str) -> Outgoing {
-    Outgoing {
-        output: Some(output.to_owned()),
-        ..Outgoing::default()
-    }
+    Outgoing { output: Some(output.to_owned()), ..Outgoing::default() }
 }
 
 /// A violation of a case told in steps.
-pub fn broken(requirement: &str, expected: impl Into<String>, observed: impl Into<String>, steps: &[String]) -> Violation {
+pub fn broken(
+    requirement: &str,
+    expected: impl Into<String>,
+    observed: impl Into<String>,
+    steps: &[String],
+) -> Violation {
     Violation {
         requirement: requirement.to_owned(),
         expected: expected.into(),
         observed: observed.into(),
-        smallest_case: SmallestCase {
-            steps: steps.to_vec(),
-            ..SmallestCase::default()
-        },
+        smallest_case: SmallestCase { steps: steps.to_vec(), ..SmallestCase::default() },
         timeline: Vec::new(),
         waited: None,
     }
@@ -60,7 +56,14 @@ pub fn ended(found: Option<Violation>) -> Outcome {
 ///
 /// # Errors
 /// [`StageError::Absent`] when there is no such client.
-pub async fn publish(stage: &Stage, history: &mut History, by: &Identity, topic: &str, mark: &str, body: &'static [u8]) -> Result<(), StageError> {
+pub async fn publish(
+    stage: &Stage,
+    history: &mut History,
+    by: &Identity,
+    topic: &str,
+    mark: &str,
+    body: &'static [u8],
+) -> Result<(), StageError> {
     let at = std::time::Instant::now();
     let pending = stage.client(by)?.publish(topic, Bytes::from_static(body), QoS::AtLeastOnce).await;
     let acknowledged = pending.acknowledged().await.ok().map(|()| std::time::Instant::now());

@@ -46,30 +46,24 @@ pub fn example<T: Send + Sync + 'static>(
 }
 
 /// A course of its own, without generated input.
-pub fn fixed(
-    suite: &'static str,
-    name: &str,
-    requirements: &[&str],
-    play: Course,
-) -> Test {
+pub fn fixed(suite: &'static str, name: &str, requirements: &[&str], play: Course) -> Test {
     test(suite, name, requirements, 0, Box::new(play))
 }
 
 /// As [`fixed`], for subjects that can be stopped and started.
-pub fn restarting(
-    suite: &'static str,
-    name: &str,
-    requirements: &[&str],
-    play: Course,
-) -> Test {
-    Test {
-        needs: vec![Ability::Restart],
-        ..fixed(suite, name, requirements, play)
-    }
+pub fn restarting(suite: &'static str, name: &str, requirements: &[&str], play: Course) -> Test {
+    Test { needs: vec![Ability::Restart], ..fixed(suite, name, requirements, play) }
 }
 
 /// Generated cases; `weight` is the test's share of them.
-pub fn property<S>(suite: &'static str, name: &str, requirements: &[&str], weight: u32, strategy: fn() -> S, play: Play<S::Value>) -> Test
+pub fn property<S>(
+    suite: &'static str,
+    name: &str,
+    requirements: &[&str],
+    weight: u32,
+    strategy: fn() -> S,
+    play: Play<S::Value>,
+) -> Test
 where
     S: Strategy + 'static,
     S::Value: Clone + Send + Sync + 'static,
@@ -79,7 +73,14 @@ where
 }
 
 /// Generated scenes.
-pub fn scenes<S>(suite: &'static str, name: &str, requirements: &[&str], weight: u32, strategy: fn() -> S, play: Play<Scene>) -> Test
+pub fn scenes<S>(
+    suite: &'static str,
+    name: &str,
+    requirements: &[&str],
+    weight: u32,
+    strategy: fn() -> S,
+    play: Play<Scene>,
+) -> Test
 where
     S: Strategy<Value = Scene> + 'static,
 {

@@ -49,18 +49,23 @@ impl Deployment {
     /// # Errors
     /// [`Unusable`] names the place in the manifest, and what the product says to it.
     pub fn new(manifest: Manifest) -> Result<Self, Unusable> {
-        let unusable = |path: String, what: &str| Unusable {
-            path,
-            what: what.to_owned(),
-        };
-        let routes: BTreeMap<String, Value> = manifest.edge_hub["routes"].as_object().into_iter().flatten().map(|(name, route)| (name.clone(), route.clone())).collect();
+        let unusable = |path: String, what: &str| Unusable { path, what: what.to_owned() };
+        let routes: BTreeMap<String, Value> = manifest.edge_hub["routes"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, route)| (name.clone(), route.clone()))
+            .collect();
         let (mut inputs, mut outputs) = (BTreeSet::new(), BTreeSet::new());
         for (name, value) in &routes {
             let path = format!("{DESIRED}.routes.{name}");
             let text = value.as_str().or_else(|| value["route"].as_str()).unwrap_or_default();
             let route = oracle::route(text).map_err(|_| unusable(path.clone(), "this is no route; the hub would refuse the whole deployment. A route reads FROM /messages/... [WHERE condition] INTO $upstream, or INTO BrokeredEndpoint(\"/modules/NAME/inputs/INPUT\")"))?;
             if !route.compiles() {
-                return Err(unusable(path, "its condition does not compile: the hub would report status 200 and keep the routes it has. Compare texts with texts, and use as_number for numbers"));
+                return Err(unusable(
+                    path,
+                    "its condition does not compile: the hub would report status 200 and keep the routes it has. Compare texts with texts, and use as_number for numbers",
+                ));
             }
             if let Sink::Input { module, input } = &route.sink {
                 inputs.insert((module.clone(), input.clone()));
@@ -76,18 +81,18 @@ impl Deployment {
         }
         let document = oracle::document(&manifest.edge_hub.to_string());
         if document.is_err() {
-            return Err(unusable(DESIRED.to_owned(), "the hub would refuse this document; schemaVersion 1.0 to 1.3, routes and storeAndForwardConfiguration are needed, and priorities are 0 to 9"));
+            return Err(unusable(
+                DESIRED.to_owned(),
+                "the hub would refuse this document; schemaVersion 1.0 to 1.3, routes and storeAndForwardConfiguration are needed, and priorities are 0 to 9",
+            ));
         }
-        let table = oracle::config(&manifest.edge_hub).ok().and_then(|config| oracle::compile(&config).ok()).ok_or_else(|| unusable(DESIRED.to_owned(), "the routes cannot be compiled"))?;
+        let table = oracle::config(&manifest.edge_hub)
+            .ok()
+            .and_then(|config| oracle::compile(&config).ok())
+            .ok_or_else(|| unusable(DESIRED.to_owned(), "the routes cannot be compiled"))?;
         let known: BTreeSet<&str> = manifest.modules.iter().map(|module| module.name.as_str()).collect();
         outputs.retain(|(module, _)| known.contains(module.as_str()));
-        Ok(Self {
-            manifest,
-            routes,
-            table,
-            inputs,
-            outputs,
-        })
+        Ok(Self { manifest, routes, table, inputs, outputs })
     }
 
     /// What each stage has: the modules of the manifest, and their inputs.
@@ -95,7 +100,12 @@ impl Deployment {
         let mut modules: Vec<&str> = self.manifest.modules.iter().map(|module| module.name.as_str()).collect();
         modules.push(OBSERVER);
         let known = |module: &str| modules.contains(&module);
-        let inputs: Vec<(&str, &str)> = self.inputs.iter().filter(|(module, _)| known(module)).map(|(module, input)| (module.as_str(), input.as_str())).collect();
+        let inputs: Vec<(&str, &str)> = self
+            .inputs
+            .iter()
+            .filter(|(module, _)| known(module))
+            .map(|(module, input)| (module.as_str(), input.as_str()))
+            .collect();
         let mut blueprint = Blueprint::new("gw7", &modules, &["leaf1"], &inputs);
         blueprint.desired = Some(self.manifest.edge_hub.clone());
         blueprint
@@ -114,14 +124,26 @@ impl Deployment {
         };
         let (routed, run) = (deployment.clone(), deployment);
         vec![
-            test("each_output_reaches_what_its_routes_name", &["ROUTE-FAN-03", "ROUTE-FAN-01"], Vec::new(), Box::new(move |worker| {
-                let deployment = routed.clone();
-                Box::pin(async move { Ok(ended(scene::play(worker.stage().await?, "ROUTE-FAN-03", &deployment.scene()).await?)) })
-            })),
-            test("the_modules_pass_on_what_they_receive", &["ROUTE-FAN-03", "MQTT-DLV-01"], vec![Ability::Restart], Box::new(move |worker| {
-                let deployment = run.clone();
-                Box::pin(async move { deployment.run_modules(worker).await })
-            })),
+            test(
+                "each_output_reaches_what_its_routes_name",
+                &["ROUTE-FAN-03", "ROUTE-FAN-01"],
+                Vec::new(),
+                Box::new(move |worker| {
+                    let deployment = routed.clone();
+                    Box::pin(async move {
+                        Ok(ended(scene::play(worker.stage().await?, "ROUTE-FAN-03", &deployment.scene()).await?))
+                    })
+                }),
+            ),
+            test(
+                "the_modules_pass_on_what_they_receive",
+                &["ROUTE-FAN-03", "MQTT-DLV-01"],
+                vec![Ability::Restart],
+                Box::new(move |worker| {
+                    let deployment = run.clone();
+                    Box::pin(async move { deployment.run_modules(worker).await })
+                }),
+            ),
         ]
     }
 
@@ -133,16 +155,15 @@ impl Deployment {
                 let message = Outgoing {
                     output,
                     properties: vec![("MessageType".to_owned(), Some("Alert".to_owned()))],
-                    system: [("contentType", "application/json"), ("contentEncoding", "utf-8")].map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).to_vec(),
+                    system: [("contentType", "application/json"), ("contentEncoding", "utf-8")]
+                        .map(|(name, value)| (name.to_owned(), Some(value.to_owned())))
+                        .to_vec(),
                     body: r#"{"temperature":30.5,"humidity":40,"sequence":1}"#.into(),
                 };
                 letters.push((Identity::Module(module.clone()), message));
             }
         }
-        Scene {
-            routes: self.routes.clone(),
-            letters,
-        }
+        Scene { routes: self.routes.clone(), letters }
     }
 
     /// Lets the reference modules run, and compares what each sends with what it was sent.
@@ -151,7 +172,11 @@ impl Deployment {
             let mut blueprint = self.blueprint();
             let modules: Vec<String> = self.manifest.modules.iter().map(|module| module.name.clone()).collect();
             // The identities of the modules belong to the processes; the stage's clients are the others.
-            blueprint.inputs = modules.iter().map(|module| (OBSERVER.to_owned(), module.clone())).chain([("canary".to_owned(), "c".to_owned())]).collect();
+            blueprint.inputs = modules
+                .iter()
+                .map(|module| (OBSERVER.to_owned(), module.clone()))
+                .chain([("canary".to_owned(), "c".to_owned())])
+                .collect();
             let environment = worker.environment(&blueprint).await?;
             let mut stage = Stage::open(environment).await?;
             let mut routes = self.routes.clone();
@@ -168,7 +193,8 @@ impl Deployment {
             }
             let mut history = History::begin();
             let complete = |history: &History| self.difference(history).is_none();
-            let waited = stage.collect(&mut history, deadline::RETRY, "every module to pass on what it got", complete).await;
+            let waited =
+                stage.collect(&mut history, deadline::RETRY, "every module to pass on what it got", complete).await;
             let found = self.difference(&history).filter(|_| waited.is_err());
             stage.close().await;
             Ok(ended(found))
@@ -176,9 +202,22 @@ impl Deployment {
     }
 
     fn kind(&self, module: &str) -> Kind {
-        let image = self.manifest.modules.iter().find(|known| known.name == module).map(|known| known.image.as_str()).unwrap_or_default();
+        let image = self
+            .manifest
+            .modules
+            .iter()
+            .find(|known| known.name == module)
+            .map(|known| known.image.as_str())
+            .unwrap_or_default();
         let name = image.rsplit('/').next().unwrap_or_default().split(':').next().unwrap_or_default();
-        let threshold = || self.manifest.modules.iter().find(|known| known.name == module).and_then(|known| known.env.get("FILTER_THRESHOLD")?.parse().ok()).unwrap_or(25.0);
+        let threshold = || {
+            self.manifest
+                .modules
+                .iter()
+                .find(|known| known.name == module)
+                .and_then(|known| known.env.get("FILTER_THRESHOLD")?.parse().ok())
+                .unwrap_or(25.0)
+        };
         match name {
             name if name.contains("sensor") => Kind::Sensor,
             name if name.contains("filter") => Kind::Filter { threshold: threshold() },
@@ -194,7 +233,11 @@ impl Deployment {
 
     /// The first module, or the cloud, that has not got (or passed on) what it must.
     fn difference(&self, history: &History) -> Option<Violation> {
-        let steps: Vec<String> = self.kinds().iter().map(|(module, kind)| format!("module {module}: reference module {}", kind.program())).collect();
+        let steps: Vec<String> = self
+            .kinds()
+            .iter()
+            .map(|(module, kind)| format!("module {module}: reference module {}", kind.program()))
+            .collect();
         let mut wanted: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
         let mut sent: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
         let mut upstream: Vec<Vec<u8>> = Vec::new();
@@ -207,7 +250,9 @@ impl Deployment {
             for delivery in self.table.deliveries(&self.message(module, delivered)) {
                 match delivery.sink {
                     Sink::Upstream => upstream.push(delivered.body.to_vec()),
-                    Sink::Input { module, input } if self.kind(&module).passes_on(&input, &delivered.body) => wanted.entry(module).or_default().push(delivered.body.to_vec()),
+                    Sink::Input { module, input } if self.kind(&module).passes_on(&input, &delivered.body) => {
+                        wanted.entry(module).or_default().push(delivered.body.to_vec())
+                    }
                     Sink::Input { .. } => {}
                 }
             }
@@ -215,23 +260,52 @@ impl Deployment {
         for (module, kind) in self.kinds() {
             let count = sent.get(&module).map_or(0, Vec::len);
             if let Kind::Sensor = kind {
-                let promised = self.manifest.modules.iter().find(|known| known.name == module).and_then(|known| known.env.get("SENSOR_COUNT")?.parse().ok()).unwrap_or(100);
+                let promised = self
+                    .manifest
+                    .modules
+                    .iter()
+                    .find(|known| known.name == module)
+                    .and_then(|known| known.env.get("SENSOR_COUNT")?.parse().ok())
+                    .unwrap_or(100);
                 if count != promised {
-                    return Some(broken("ROUTE-FAN-03", format!("module {module} sends {promised} readings"), format!("{count} were seen"), &steps));
+                    return Some(broken(
+                        "ROUTE-FAN-03",
+                        format!("module {module} sends {promised} readings"),
+                        format!("{count} were seen"),
+                        &steps,
+                    ));
                 }
                 continue;
             }
-            let (mut must, mut got) = (wanted.remove(&module).unwrap_or_default(), sent.remove(&module).unwrap_or_default());
+            let (mut must, mut got) =
+                (wanted.remove(&module).unwrap_or_default(), sent.remove(&module).unwrap_or_default());
             must.sort();
             got.sort();
             if must != got {
-                return Some(broken("MQTT-DLV-01", format!("module {module} passes on the {} messages it must get", must.len()), format!("it passed on {}", got.len()), &steps));
+                return Some(broken(
+                    "MQTT-DLV-01",
+                    format!("module {module} passes on the {} messages it must get", must.len()),
+                    format!("it passed on {}", got.len()),
+                    &steps,
+                ));
             }
         }
-        let mut arrived: Vec<Vec<u8>> = history.delivered.iter().filter(|delivered| delivered.at == Place::Upstream).map(|delivered| delivered.body.to_vec()).collect();
+        let mut arrived: Vec<Vec<u8>> = history
+            .delivered
+            .iter()
+            .filter(|delivered| delivered.at == Place::Upstream)
+            .map(|delivered| delivered.body.to_vec())
+            .collect();
         upstream.sort();
         arrived.sort();
-        (upstream != arrived).then(|| broken("ROUTE-FAN-03", format!("{} messages reach $upstream", upstream.len()), format!("{} did", arrived.len()), &steps))
+        (upstream != arrived).then(|| {
+            broken(
+                "ROUTE-FAN-03",
+                format!("{} messages reach $upstream", upstream.len()),
+                format!("{} did", arrived.len()),
+                &steps,
+            )
+        })
     }
 
     fn message(&self, module: &str, delivered: &Delivered) -> Message {
@@ -239,10 +313,7 @@ impl Deployment {
         let mut system = delivered.system.clone();
         system.push(("outputName".to_owned(), Some(output.to_owned())));
         Message {
-            source: Source::Module {
-                module: module.to_owned(),
-                output: Some(output.to_owned()),
-            },
+            source: Source::Module { module: module.to_owned(), output: Some(output.to_owned()) },
             properties: delivered.properties.clone(),
             system,
             body: delivered.body.to_vec(),
@@ -279,7 +350,8 @@ impl Kind {
             Kind::Sensor => false,
             Kind::Relay => true,
             Kind::Filter { threshold } => {
-                let temperature = serde_json::from_slice::<Value>(body).ok().and_then(|body| body["temperature"].as_f64());
+                let temperature =
+                    serde_json::from_slice::<Value>(body).ok().and_then(|body| body["temperature"].as_f64());
                 input == "input1" && temperature.is_some_and(|temperature| temperature > threshold)
             }
         }

@@ -56,19 +56,24 @@ const BODY: &str = r#"{"reading":{"celsius":19.25,"tags":["a","b"],"ok":true,"no
 
 /// All rows.
 pub fn conditions() -> Vec<Row> {
-    let file: File = toml::from_str(include_str!("../examples/conditions.toml")).expect("examples/conditions.toml is checked by a test");
+    let file: File = toml::from_str(include_str!("../examples/conditions.toml"))
+        .expect("examples/conditions.toml is checked by a test");
     file.row
 }
 
 impl Row {
     /// The message the row is about.
     pub fn message(&self) -> Outgoing {
-        let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect::<Vec<_>>();
-        let mut properties = pairs(&[("line", "press"), ("grade", "12"), ("$zone", "app-zone"), ("five", "(5)"), ("umlaut", "straße")]);
+        let pairs = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect::<Vec<_>>()
+        };
+        let mut properties =
+            pairs(&[("line", "press"), ("grade", "12"), ("$zone", "app-zone"), ("five", "(5)"), ("umlaut", "straße")]);
         properties.push(("bare".to_owned(), None));
         let content_type = self.content_type.as_deref().unwrap_or("application/json");
         let content_encoding = self.content_encoding.as_deref().unwrap_or("utf-8");
-        let system = pairs(&[("messageId", "id-1"), ("contentType", content_type), ("contentEncoding", content_encoding)]);
+        let system =
+            pairs(&[("messageId", "id-1"), ("contentType", content_type), ("contentEncoding", content_encoding)]);
         let body = self.body.as_deref().unwrap_or(BODY);
         let body: Vec<u8> = match self.wide {
             Some(16) => body.encode_utf16().flat_map(u16::to_le_bytes).collect(),

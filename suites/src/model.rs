@@ -13,14 +13,9 @@ use crate::oracle::{self, Message, Sink, Source};
 pub fn routed(sent: &Sent, edge_device: &str) -> Message {
     let (source, device, module) = match &sent.by {
         Identity::LeafDevice(device) => (Source::LeafDevice, device.as_str(), None),
-        Identity::Module(module) => (
-            Source::Module {
-                module: module.clone(),
-                output: sent.output.clone(),
-            },
-            edge_device,
-            Some(module.as_str()),
-        ),
+        Identity::Module(module) => {
+            (Source::Module { module: module.clone(), output: sent.output.clone() }, edge_device, Some(module.as_str()))
+        }
     };
     let mut system = sent.system.clone();
     let mut stamp = |name: &str, value: &str| system.push((name.to_owned(), Some(value.to_owned())));
@@ -33,19 +28,11 @@ pub fn routed(sent: &Sent, edge_device: &str) -> Message {
     }
     stamp("edgeMessageId", "00000000-0000-0000-0000-000000000000");
     stamp("edgeHubOriginInterface", if module.is_some() { "internal" } else { "downstream" });
-    Message {
-        source,
-        properties: on_mqtt(&sent.properties),
-        system: on_mqtt(&system),
-        body: sent.body.to_vec(),
-    }
+    Message { source, properties: on_mqtt(&sent.properties), system: on_mqtt(&system), body: sent.body.to_vec() }
 }
 
 fn on_mqtt(properties: &[(String, Option<String>)]) -> Vec<(String, Option<String>)> {
-    properties
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone().filter(|value| !value.is_empty())))
-        .collect()
+    properties.iter().map(|(name, value)| (name.clone(), value.clone().filter(|value| !value.is_empty()))).collect()
 }
 
 /// The places a message must reach, and no others.

@@ -32,8 +32,8 @@ mod value;
 pub use broker::Broker;
 pub use document::{Document, DocumentRoute, Refused, document};
 pub use evaluate::Truth;
-pub use size::{LARGEST, size};
 pub use route::{Route, RouteRefusal, Sink, normalised, own_path, route, source_matches};
+pub use size::{LARGEST, size};
 pub use table::{BadRoute, Config, DEFAULT_PRIORITY, Delivery, Table, compile, config};
 
 /// A message as routing sees it.

@@ -18,7 +18,11 @@ pub type Play<T> = for<'a> fn(&'a mut Stage, &'a T) -> BoxFuture<'a, Result<Opti
 pub type Polish<T> = for<'a> fn(&'a mut Stage, &'a T, Violation) -> BoxFuture<'a, Result<Violation, StageError>>;
 
 /// Leaves a case as it was found.
-pub fn as_found<'a, T>(_stage: &'a mut Stage, _case: &'a T, found: Violation) -> BoxFuture<'a, Result<Violation, StageError>> {
+pub fn as_found<'a, T>(
+    _stage: &'a mut Stage,
+    _case: &'a T,
+    found: Violation,
+) -> BoxFuture<'a, Result<Violation, StageError>> {
     Box::pin(std::future::ready(Ok(found)))
 }
 
@@ -31,7 +35,12 @@ const CONFIRMATIONS: usize = 2;
 ///
 /// # Errors
 /// [`StageError`] when the harness fails.
-pub async fn check<S>(worker: &mut Worker, strategy: fn() -> S, play: Play<S::Value>, polish: Polish<S::Value>) -> Result<Outcome, StageError>
+pub async fn check<S>(
+    worker: &mut Worker,
+    strategy: fn() -> S,
+    play: Play<S::Value>,
+    polish: Polish<S::Value>,
+) -> Result<Outcome, StageError>
 where
     S: Strategy + 'static,
     S::Value: Clone + Send + Sync + 'static,
@@ -56,7 +65,12 @@ struct Failing<T> {
     violation: Violation,
 }
 
-async fn shrink<V>(worker: &mut Worker, draws: &mut Draws<V>, play: Play<V>, found: Failing<V>) -> Result<Failing<V>, StageError>
+async fn shrink<V>(
+    worker: &mut Worker,
+    draws: &mut Draws<V>,
+    play: Play<V>,
+    found: Failing<V>,
+) -> Result<Failing<V>, StageError>
 where
     V: Clone + Send + Sync + 'static,
 {
@@ -139,7 +153,12 @@ impl<T: Send + 'static> Draws<T> {
 }
 
 /// A violation is believed as it was seen; that it can be seen again is worth saying, and so is that it cannot.
-async fn confirm<V>(worker: &mut Worker, smallest: Failing<V>, play: Play<V>, polish: Polish<V>) -> Result<Outcome, StageError>
+async fn confirm<V>(
+    worker: &mut Worker,
+    smallest: Failing<V>,
+    play: Play<V>,
+    polish: Polish<V>,
+) -> Result<Outcome, StageError>
 where
     V: Clone + Send + Sync,
 {

@@ -35,7 +35,12 @@ pub async fn play(
     routes: &BTreeMap<String, Value>,
     refused: Refused,
 ) -> Result<Option<Violation>, StageError> {
-    let standing = |output: &str, to: (&str, &str)| json!(format!("FROM /messages/modules/probe/outputs/{output} INTO BrokeredEndpoint(\"/modules/{}/inputs/{}\")", to.0, to.1));
+    let standing = |output: &str, to: (&str, &str)| {
+        json!(format!(
+            "FROM /messages/modules/probe/outputs/{output} INTO BrokeredEndpoint(\"/modules/{}/inputs/{}\")",
+            to.0, to.1
+        ))
+    };
     stage.configure(BTreeMap::from([("standing".to_owned(), standing("before", OLD))])).await?;
     let mut proposed = routes.clone();
     proposed.insert("standing".to_owned(), standing("after", NEW));
@@ -63,16 +68,10 @@ pub async fn play(
     let mut history = History::begin();
     let probe = Identity::Module("probe".to_owned());
     for output in ["before", "after"] {
-        let message = Outgoing {
-            output: Some(output.to_owned()),
-            ..Outgoing::default()
-        };
+        let message = Outgoing { output: Some(output.to_owned()), ..Outgoing::default() };
         stage.send(&mut history, &probe, &message).await?;
     }
-    let place = |(module, input): (&str, &str)| Place::Input {
-        module: module.to_owned(),
-        input: input.to_owned(),
-    };
+    let place = |(module, input): (&str, &str)| Place::Input { module: module.to_owned(), input: input.to_owned() };
     let settled = stage.settle(&mut history, &[place(OLD), place(NEW)], deadline::ROUTING).await;
     let device = stage.environment().blueprint().edge_device.clone();
     let expected = BTreeMap::from([
@@ -80,10 +79,7 @@ pub async fn play(
         (history.sent[1].mark.clone(), BTreeSet::new()),
     ]);
     match (scene::judge(requirement, &history, &expected, &device), settled) {
-        (Some(violation), _) => Ok(Some(Violation {
-            smallest_case: shown,
-            ..violation
-        })),
+        (Some(violation), _) => Ok(Some(Violation { smallest_case: shown, ..violation })),
         // Markers travel on the routes before the change. Without them, those routes are not in force any more.
         (None, Err(StageError::Unsettled { .. })) => Ok(Some(Violation {
             requirement: requirement.to_owned(),
@@ -101,19 +97,16 @@ fn wrong_status(reported: &Value, refused: Refused, routes: &BTreeMap<String, Va
     let status = &reported["lastDesiredStatus"];
     let (code, description) = (status["code"].as_i64(), status["description"].as_str().unwrap_or_default());
     match refused {
-        Refused::Compiling if code != Some(200) => Some((
-            "status 200: what does not compile is not reported".to_owned(),
-            format!("status {status}"),
-        )),
+        Refused::Compiling if code != Some(200) => {
+            Some(("status 200: what does not compile is not reported".to_owned(), format!("status {status}")))
+        }
         Refused::Parsing if code != Some(400) => Some(("status 400".to_owned(), format!("status {status}"))),
-        Refused::Parsing if !description.starts_with(REFUSAL) => Some((
-            format!("a description that begins `{REFUSAL}`"),
-            format!("description `{description}`"),
-        )),
-        Refused::Parsing if !routes.keys().any(|name| description.contains(name.as_str())) => Some((
-            "a description that names the route".to_owned(),
-            format!("description `{description}`"),
-        )),
+        Refused::Parsing if !description.starts_with(REFUSAL) => {
+            Some((format!("a description that begins `{REFUSAL}`"), format!("description `{description}`")))
+        }
+        Refused::Parsing if !routes.keys().any(|name| description.contains(name.as_str())) => {
+            Some(("a description that names the route".to_owned(), format!("description `{description}`")))
+        }
         _ => None,
     }
 }

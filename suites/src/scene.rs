@@ -29,11 +29,8 @@ pub struct Scene {
 impl Scene {
     /// A scene of route strings, named `r1`, `r2`, ...
     pub fn of(routes: impl IntoIterator<Item = String>, letters: Vec<Letter>) -> Self {
-        let routes = routes
-            .into_iter()
-            .enumerate()
-            .map(|(number, route)| (format!("r{}", number + 1), json!(route)))
-            .collect();
+        let routes =
+            routes.into_iter().enumerate().map(|(number, route)| (format!("r{}", number + 1), json!(route))).collect();
         Self { routes, letters }
     }
 
@@ -194,10 +191,7 @@ pub async fn narrowed(stage: &mut Stage, scene: &Scene, found: Violation) -> Res
     let requirement = found.requirement.clone();
     let mut smallest = (scene.clone(), found);
     for letter in &scene.letters {
-        let part = Scene {
-            routes: scene.routes.clone(),
-            letters: vec![letter.clone()],
-        };
+        let part = Scene { routes: scene.routes.clone(), letters: vec![letter.clone()] };
         if let Some(violation) = replayed(stage, &requirement, &part).await? {
             smallest = (part, violation);
             break;
@@ -223,7 +217,11 @@ pub async fn narrowed(stage: &mut Stage, scene: &Scene, found: Violation) -> Res
 }
 
 /// [`narrowed`], as generated cases want it.
-pub fn polish<'a>(stage: &'a mut Stage, scene: &'a Scene, found: Violation) -> BoxFuture<'a, Result<Violation, StageError>> {
+pub fn polish<'a>(
+    stage: &'a mut Stage,
+    scene: &'a Scene,
+    found: Violation,
+) -> BoxFuture<'a, Result<Violation, StageError>> {
     Box::pin(narrowed(stage, scene, found))
 }
 
@@ -249,10 +247,7 @@ fn arena(stage: &Stage, scene: &Scene) -> Vec<Place> {
     for (module, input) in &stage.environment().blueprint().inputs {
         let parts = (format!("/{module}/"), format!("/{input}"));
         if texts.iter().any(|text| text.contains(&parts.0) && text.contains(&parts.1)) {
-            places.push(Place::Input {
-                module: module.clone(),
-                input: input.clone(),
-            });
+            places.push(Place::Input { module: module.clone(), input: input.clone() });
         }
     }
     if texts.iter().any(|text| text.to_ascii_lowercase().contains("$upstream")) {

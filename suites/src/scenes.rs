@@ -45,7 +45,8 @@ struct File {
 
 /// All named scenes.
 pub fn all() -> Vec<NamedScene> {
-    let file: File = toml::from_str(include_str!("../examples/scenes.toml")).expect("examples/scenes.toml is checked by a test");
+    let file: File =
+        toml::from_str(include_str!("../examples/scenes.toml")).expect("examples/scenes.toml is checked by a test");
     file.scene
 }
 
@@ -79,10 +80,7 @@ impl NamedScene {
     /// Where each message must arrive.
     pub fn expected(&self) -> Vec<BTreeSet<Place>> {
         let place = |text: &String| match text.split_once('/') {
-            Some((module, input)) => Place::Input {
-                module: module.to_owned(),
-                input: input.to_owned(),
-            },
+            Some((module, input)) => Place::Input { module: module.to_owned(), input: input.to_owned() },
             None => Place::Upstream,
         };
         self.to.iter().map(|places| places.iter().map(place).collect()).collect()
@@ -95,7 +93,9 @@ impl Message {
             Some(leaf) => Identity::LeafDevice(leaf.to_owned()),
             None => Identity::Module(self.from.clone()),
         };
-        let pairs = |map: &BTreeMap<String, String>| map.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect::<Vec<_>>();
+        let pairs = |map: &BTreeMap<String, String>| {
+            map.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect::<Vec<_>>()
+        };
         let mut properties = pairs(&self.properties);
         properties.extend(self.bare.iter().map(|name| (name.clone(), None)));
         (

@@ -45,10 +45,7 @@ pub struct Answer {
 impl HttpClient {
     /// A client that dials when the first request is made.
     pub fn new(origin: Origin) -> Self {
-        Self {
-            origin,
-            connection: Mutex::new(None),
-        }
+        Self { origin, connection: Mutex::new(None) }
     }
 
     /// Sends one request and reads the whole answer.
@@ -65,10 +62,7 @@ impl HttpClient {
     ) -> Result<Answer, HttpError> {
         let what = || format!("{method} {path} at {}", self.origin.address);
         let request = || {
-            let mut request = Request::builder()
-                .method(method.clone())
-                .uri(path)
-                .header(HOST, &self.origin.host);
+            let mut request = Request::builder().method(method.clone()).uri(path).header(HOST, &self.origin.host);
             if let Some(token) = authorization {
                 request = request.header(AUTHORIZATION, token);
             }
@@ -122,7 +116,10 @@ where
     Ok(sender)
 }
 
-async fn exchange(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> Result<Answer, hyper::Error> {
+async fn exchange(
+    sender: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, hyper::Error> {
     sender.ready().await?;
     let response = sender.send_request(request).await?;
     let status = response.status();

@@ -87,11 +87,7 @@ impl IotHub {
     /// When the policy's key is not base64.
     pub fn new(origin: Origin, policy: &str, key: &str) -> Result<Self, sas::NotBase64> {
         let authorization = sas::token(&origin.host, key, Some(policy), Duration::from_secs(24 * 3600))?;
-        Ok(Self {
-            http: HttpClient::new(origin.clone()),
-            origin,
-            authorization,
-        })
+        Ok(Self { http: HttpClient::new(origin.clone()), origin, authorization })
     }
 
     /// Changes desired properties of a twin, and gives the new desired version.
@@ -100,9 +96,7 @@ impl IotHub {
     /// [`ServiceError`] when the cloud refuses or cannot be reached.
     pub async fn patch_desired(&self, device: &str, module: Option<&str>, desired: Value) -> Result<u64, ServiceError> {
         let patch = json!({"properties": {"desired": desired}});
-        let twin = self
-            .call(Method::PATCH, &twin_path(device, module), Some(patch))
-            .await?;
+        let twin = self.call(Method::PATCH, &twin_path(device, module), Some(patch)).await?;
         Ok(twin["properties"]["desired"]["$version"].as_u64().unwrap_or_default())
     }
 
@@ -110,7 +104,12 @@ impl IotHub {
     ///
     /// # Errors
     /// As [`IotHub::patch_desired`].
-    pub async fn replace_desired(&self, device: &str, module: Option<&str>, desired: Value) -> Result<u64, ServiceError> {
+    pub async fn replace_desired(
+        &self,
+        device: &str,
+        module: Option<&str>,
+        desired: Value,
+    ) -> Result<u64, ServiceError> {
         let whole = json!({"properties": {"desired": desired}});
         let twin = self.call(Method::PUT, &twin_path(device, module), Some(whole)).await?;
         Ok(twin["properties"]["desired"]["$version"].as_u64().unwrap_or_default())
@@ -146,9 +145,7 @@ impl IotHub {
     /// # Errors
     /// As [`IotHub::patch_desired`].
     pub async fn lift(&self, condition: u64) -> Result<(), ServiceError> {
-        self.call(Method::DELETE, &format!("/edgecert/conditions/{condition}"), None)
-            .await
-            .map(drop)
+        self.call(Method::DELETE, &format!("/edgecert/conditions/{condition}"), None).await.map(drop)
     }
 
     /// What the device side was asked since call number `from`, at once.
@@ -156,9 +153,7 @@ impl IotHub {
     /// # Errors
     /// As [`IotHub::patch_desired`].
     pub async fn calls(&self, from: u64) -> Result<Vec<Value>, ServiceError> {
-        let answer = self
-            .call(Method::GET, &format!("/edgecert/calls?from={from}&wait_ms=0"), None)
-            .await?;
+        let answer = self.call(Method::GET, &format!("/edgecert/calls?from={from}&wait_ms=0"), None).await?;
         Ok(answer["calls"].as_array().cloned().unwrap_or_default())
     }
 
@@ -172,9 +167,7 @@ impl IotHub {
             loop {
                 let path = format!("/edgecert/telemetry?from={from}&wait_ms={}", POLL.as_millis() / 2);
                 let answer = http.request(Method::GET, &path, Some(&authorization), &[], None).await;
-                let page = answer
-                    .ok()
-                    .and_then(|answer| serde_json::from_slice::<TelemetryPage>(&answer.body).ok());
+                let page = answer.ok().and_then(|answer| serde_json::from_slice::<TelemetryPage>(&answer.body).ok());
                 // The cloud ends with its environment; so does the feed.
                 let Some(page) = page else { return };
                 from = page.next;
@@ -216,10 +209,7 @@ fn read(what: &str, answer: &Answer) -> Result<Value, ServiceError> {
     if answer.body.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(&answer.body).map_err(|source| ServiceError::NotJson {
-        what: what.to_owned(),
-        source,
-    })
+    serde_json::from_slice(&answer.body).map_err(|source| ServiceError::NotJson { what: what.to_owned(), source })
 }
 
 fn twin_path(device: &str, module: Option<&str>) -> String {

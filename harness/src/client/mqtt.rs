@@ -103,21 +103,13 @@ impl MqttClient {
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         event_loop.set_network_options(network);
-        let session_present = deadline::CONNECT
-            .wait(format!("CONNACK for {}", login.client_id), first_event(&mut event_loop))
-            .await??;
+        let session_present =
+            deadline::CONNECT.wait(format!("CONNACK for {}", login.client_id), first_event(&mut event_loop)).await??;
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let (received_to, received) = mpsc::unbounded_channel();
         let (end_to, end) = watch::channel(None);
         let task = tokio::spawn(run(event_loop, waiting.clone(), received_to, end_to));
-        Ok(Self {
-            client,
-            waiting,
-            received: Some(received),
-            end,
-            task,
-            session_present,
-        })
+        Ok(Self { client, waiting, received: Some(received), end, task, session_present })
     }
 
     /// Hands a PUBLISH to the connection. Its fate is in the value returned.
@@ -128,11 +120,7 @@ impl MqttClient {
         if self.client.publish(topic, qos, false, payload.to_vec()).await.is_err() {
             waiting.unsent.pop_back();
         }
-        Pending {
-            acknowledged,
-            end: self.end.clone(),
-            what: format!("PUBACK of a PUBLISH to {topic}"),
-        }
+        Pending { acknowledged, end: self.end.clone(), what: format!("PUBACK of a PUBLISH to {topic}") }
     }
 
     /// Subscribes, and gives the SUBACK's return codes.
@@ -148,13 +136,7 @@ impl MqttClient {
                 waiting.unsent.pop_back();
             }
         }
-        Pending {
-            acknowledged,
-            end: self.end.clone(),
-            what: format!("SUBACK for {filter}"),
-        }
-        .answer()
-        .await
+        Pending { acknowledged, end: self.end.clone(), what: format!("SUBACK for {filter}") }.answer().await
     }
 
     /// The stream of what the hub sends. It can be taken once.
@@ -206,11 +188,7 @@ impl Pending {
     }
 
     async fn answer(self) -> Result<Vec<u8>, Unanswered> {
-        let Self {
-            acknowledged,
-            mut end,
-            what,
-        } = self;
+        let Self { acknowledged, mut end, what } = self;
         let answered = deadline::ACKNOWLEDGEMENT.wait(&what, async {
             tokio::select! {
                 biased;

@@ -67,10 +67,7 @@ pub fn read(bag: &str) -> (Properties, Properties) {
 }
 
 fn wire_name(name: &str) -> &str {
-    SYSTEM
-        .iter()
-        .find(|(_, internal)| *internal == name)
-        .map_or(name, |(wire, _)| wire)
+    SYSTEM.iter().find(|(_, internal)| *internal == name).map_or(name, |(wire, _)| wire)
 }
 
 #[cfg(test)]
@@ -79,10 +76,7 @@ mod tests {
 
     #[test]
     fn a_bag_read_back_is_the_bag_written() {
-        let application = vec![
-            ("level".to_owned(), Some("a=b&c/d %é".to_owned())),
-            ("bare".to_owned(), None),
-        ];
+        let application = vec![("level".to_owned(), Some("a=b&c/d %é".to_owned())), ("bare".to_owned(), None)];
         let system = vec![("messageId".to_owned(), Some("7".to_owned()))];
         let bag = write_message(&application, &system);
         assert_eq!(bag, "level=a%3Db%26c%2Fd%20%25%C3%A9&bare&%24.mid=7");

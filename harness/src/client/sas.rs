@@ -28,15 +28,10 @@ pub fn token(audience: &str, key: &str, policy: Option<&str>, lifetime: Duration
         .saturating_add(lifetime)
         .as_secs();
     let resource = escape(audience);
-    let signature = hmac::sign(
-        &hmac::Key::new(hmac::HMAC_SHA256, &key),
-        format!("{resource}\n{expiry}").as_bytes(),
-    );
+    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), format!("{resource}\n{expiry}").as_bytes());
     let signature = escape(&STANDARD.encode(signature));
     let policy = policy.map(|name| format!("&skn={name}")).unwrap_or_default();
-    Ok(format!(
-        "SharedAccessSignature sr={resource}&sig={signature}&se={expiry}{policy}"
-    ))
+    Ok(format!("SharedAccessSignature sr={resource}&sig={signature}&se={expiry}{policy}"))
 }
 
 /// A key that is not base64.

@@ -37,11 +37,7 @@ impl AddressPair {
             let hub = IpAddr::V4(Ipv4Addr::new(127, 77, high, low + 1));
             let free = |address: IpAddr| PORTS.iter().all(|port| TcpListener::bind((address, *port)).is_ok());
             if free(world) && free(hub) {
-                return Ok(Self {
-                    world,
-                    hub,
-                    _lease: Some(lease),
-                });
+                return Ok(Self { world, hub, _lease: Some(lease) });
             }
         }
         Err(io::Error::new(
@@ -53,20 +49,12 @@ impl AddressPair {
 
     /// This pair with one or the other address replaced by the operator's choice.
     pub fn overridden(self, world: Option<IpAddr>, hub: Option<IpAddr>) -> Self {
-        Self {
-            world: world.unwrap_or(self.world),
-            hub: hub.unwrap_or(self.hub),
-            ..self
-        }
+        Self { world: world.unwrap_or(self.world), hub: hub.unwrap_or(self.hub), ..self }
     }
 
     /// A pair the operator chose. Whether its ports are free shows when something listens there.
     pub fn chosen(world: IpAddr, hub: IpAddr) -> Self {
-        Self {
-            world,
-            hub,
-            _lease: None,
-        }
+        Self { world, hub, _lease: None }
     }
 }
 

@@ -50,11 +50,7 @@ impl Process {
     /// # Errors
     /// [`ProcessError`] when the log cannot be made or the program cannot be started.
     pub async fn start(guard: &Path, program: Program) -> Result<Self, ProcessError> {
-        let error = |source| ProcessError::Start {
-            name: program.name.clone(),
-            file: program.file.clone(),
-            source,
-        };
+        let error = |source| ProcessError::Start { name: program.name.clone(), file: program.file.clone(), source };
         let log = tokio::fs::File::create(&program.log).await.map_err(error)?;
         let mut child = Command::new(guard)
             .arg("guarded")
@@ -78,20 +74,18 @@ impl Process {
         let errors = child.stderr.take().expect("stderr is piped");
         tokio::spawn(record(output, log.clone(), tail.clone(), seen.clone()));
         tokio::spawn(record(errors, log, tail.clone(), seen));
-        Ok(Self {
-            name: program.name,
-            child,
-            log: program.log,
-            tail,
-            lines,
-        })
+        Ok(Self { name: program.name, child, log: program.log, tail, lines })
     }
 
     /// Waits until a printed line satisfies `wanted`, and gives what it made of it.
     ///
     /// # Errors
     /// [`ProcessError::Ended`] when the program ends first, [`ProcessError::NotReady`] when the deadline passes.
-    pub async fn line<T>(&mut self, deadline: Deadline, mut wanted: impl FnMut(&str) -> Option<T>) -> Result<T, ProcessError> {
+    pub async fn line<T>(
+        &mut self,
+        deadline: Deadline,
+        mut wanted: impl FnMut(&str) -> Option<T>,
+    ) -> Result<T, ProcessError> {
         let mut lines = self.lines.clone();
         let tail = self.tail.clone();
         let seen = async move {

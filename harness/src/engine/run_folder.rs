@@ -29,11 +29,7 @@ impl RunFolder {
             let Ok(lease) = hold(&name) else { continue };
             let path = parent.join(name);
             std::fs::create_dir_all(&path)?;
-            return Ok(Self {
-                path,
-                keep,
-                _lease: lease,
-            });
+            return Ok(Self { path, keep, _lease: lease });
         }
         Err(io::Error::other("a thousand runs of one process: none of their names is free"))
     }

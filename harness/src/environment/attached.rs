@@ -25,10 +25,7 @@ struct Attached {
 
 /// The environment of a running hub.
 pub(super) fn environment(launch: &Launch, blueprint: &Blueprint, file: &Path) -> Result<Environment, StartError> {
-    let wrong = |why: String| StartError::Attach {
-        file: file.to_owned(),
-        why,
-    };
+    let wrong = |why: String| StartError::Attach { file: file.to_owned(), why };
     let text = std::fs::read_to_string(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     let attached: Attached = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let registry = registry::Registry::load(&attached.folder.join("registry.json")).map_err(StartError::Registry)?;
@@ -37,11 +34,7 @@ pub(super) fn environment(launch: &Launch, blueprint: &Blueprint, file: &Path) -
         return Err(wrong(format!("its registry has no module `{missing}`, which the tests connect as")));
     }
     let tls = trust(authority.certificate_pem())?;
-    let origin = Origin {
-        address: attached.iot_hub,
-        host: launch.iot_hub_host.clone(),
-        tls: Some(tls.clone()),
-    };
+    let origin = Origin { address: attached.iot_hub, host: launch.iot_hub_host.clone(), tls: Some(tls.clone()) };
     let policy = &registry.service_policy;
     Ok(Environment {
         iot_hub: IotHub::new(origin, &policy.name, &policy.key).map_err(StartError::Key)?,

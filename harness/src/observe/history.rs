@@ -90,11 +90,7 @@ pub struct History {
 impl History {
     /// An empty record that begins now.
     pub fn begin() -> Self {
-        Self {
-            began: Instant::now(),
-            sent: Vec::new(),
-            delivered: Vec::new(),
-        }
+        Self { began: Instant::now(), sent: Vec::new(), delivered: Vec::new() }
     }
 
     /// How often each place got the message of this mark, as a list of places.
@@ -119,7 +115,11 @@ impl History {
             let publish = Moment {
                 at_s: since(sent.at),
                 who: sent.by.to_string(),
-                what: format!("{} published{}", sent.mark, sent.output.as_ref().map(|output| format!(" on output {output}")).unwrap_or_default()),
+                what: format!(
+                    "{} published{}",
+                    sent.mark,
+                    sent.output.as_ref().map(|output| format!(" on output {output}")).unwrap_or_default()
+                ),
                 unexpected: false,
             };
             std::iter::once(publish).chain(acknowledged)
@@ -145,10 +145,7 @@ impl Delivered {
 
 /// The value of a property, looked up by its exact name.
 pub fn value_of<'a>(properties: &'a Properties, name: &str) -> Option<&'a str> {
-    properties
-        .iter()
-        .find(|(known, _)| known == name)
-        .and_then(|(_, value)| value.as_deref())
+    properties.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.as_deref())
 }
 
 impl fmt::Display for Identity {

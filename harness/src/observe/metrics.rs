@@ -9,7 +9,9 @@ pub fn sum(page: &str, series: &str, labels: &[(&str, &str)]) -> f64 {
             Some(rest) => rest.rsplit_once('}')?,
             None => ("", rest.strip_prefix(' ')?),
         };
-        let labelled = wanted.iter().all(|label| given == label || given.starts_with(&format!("{label},")) || given.contains(&format!(",{label}")));
+        let labelled = wanted.iter().all(|label| {
+            given == label || given.starts_with(&format!("{label},")) || given.contains(&format!(",{label}"))
+        });
         labelled.then(|| value.split_whitespace().next()?.parse::<f64>().ok()).flatten()
     });
     samples.sum()

@@ -54,36 +54,18 @@ const TO_INPUT: [&str; 12] = [
 ];
 
 /// System properties that reach the cloud with their value unchanged. `creationTime` travels too, spelled anew.
-const TO_UPSTREAM: [&str; 8] = [
-    "messageId",
-    "cid",
-    "userId",
-    "to",
-    "contentType",
-    "contentEncoding",
-    "messageSchema",
-    "dt-subject",
-];
+const TO_UPSTREAM: [&str; 8] =
+    ["messageId", "cid", "userId", "to", "contentType", "contentEncoding", "messageSchema", "dt-subject"];
 
 /// Looks at a whole history and gives the first breach, in order of arrival.
 pub fn first_breach(history: &History, edge_device: &str) -> Option<Breach> {
-    let sent: BTreeMap<&str, (usize, &Sent)> = history
-        .sent
-        .iter()
-        .enumerate()
-        .map(|(index, sent)| (sent.mark.as_str(), (index, sent)))
-        .collect();
+    let sent: BTreeMap<&str, (usize, &Sent)> =
+        history.sent.iter().enumerate().map(|(index, sent)| (sent.mark.as_str(), (index, sent))).collect();
     let mut seen = BTreeSet::new();
     let mut latest: BTreeMap<(&Identity, &Place), usize> = BTreeMap::new();
     for (delivery, delivered) in history.delivered.iter().enumerate() {
-        let breach = |monitor, expected: String, observed: String| {
-            Some(Breach {
-                monitor,
-                expected,
-                observed,
-                delivery,
-            })
-        };
+        let breach =
+            |monitor, expected: String, observed: String| Some(Breach { monitor, expected, observed, delivery });
         let Some((index, sent)) = delivered.mark().and_then(|mark| sent.get(mark)) else {
             return breach(
                 Monitor::Origin,
@@ -137,10 +119,7 @@ pub fn first_breach(history: &History, edge_device: &str) -> Option<Breach> {
 
 /// Properties as a set: order is no promise, and over MQTT an empty value and no value are one.
 fn normalised(properties: &Properties) -> BTreeSet<(String, String)> {
-    properties
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()))
-        .collect()
+    properties.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or_default())).collect()
 }
 
 fn system_difference(sent: &Sent, delivered: &Delivered) -> Option<(&'static str, Option<String>, Option<String>)> {
@@ -162,10 +141,7 @@ fn wrong_sender(sent: &Sent, delivered: &Delivered, edge_device: &str) -> Option
     };
     let (got_device, got_module) = match &delivered.connection {
         Some((device, module)) => (Some(device.as_str()), module.as_deref()),
-        None => (
-            value_of(&delivered.system, "connectionDeviceId"),
-            value_of(&delivered.system, "connectionModuleId"),
-        ),
+        None => (value_of(&delivered.system, "connectionDeviceId"), value_of(&delivered.system, "connectionModuleId")),
     };
     let right = got_device == Some(device) && got_module == module;
     (!right).then(|| format!("it arrived as sent by device {got_device:?}, module {got_module:?}"))

@@ -27,17 +27,11 @@ pub fn violation(violation: &Violation, width: usize) -> String {
     block.field("observed", &violation.observed);
     block.timeline(&violation.timeline);
     let case = &violation.smallest_case;
-    block.list(
-        "smallest",
-        case.routes.iter().chain(&case.messages).chain(&case.steps),
-    );
+    block.list("smallest", case.routes.iter().chain(&case.messages).chain(&case.steps));
     if let Some(waited) = &violation.waited {
         let elapsed = figures::seconds(waited.elapsed_s);
         let limit = figures::seconds(waited.limit_s);
-        block.field(
-            "waited",
-            &format!("{elapsed} of {} ({limit})", waited.deadline),
-        );
+        block.field("waited", &format!("{elapsed} of {} ({limit})", waited.deadline));
     }
     block.end(violation.evidence.as_deref(), Some(&violation.repeat))
 }
@@ -79,20 +73,14 @@ impl Block {
     }
 
     fn field(&mut self, label: &str, text: &str) {
-        self.lines(
-            label,
-            paragraph::wrap(&paragraph::one_line(text), self.room()),
-        );
+        self.lines(label, paragraph::wrap(&paragraph::one_line(text), self.room()));
     }
 
     /// Items below each other; what does not fit on a line goes on two columns further in.
     fn list<'a>(&mut self, label: &str, items: impl Iterator<Item = &'a String>) {
         let mut label = label;
         for item in items {
-            self.lines(
-                label,
-                paragraph::hanging(&paragraph::one_line(item), self.room(), 2),
-            );
+            self.lines(label, paragraph::hanging(&paragraph::one_line(item), self.room(), 2));
             label = "";
         }
     }
@@ -109,10 +97,7 @@ impl Block {
 
     fn timeline(&mut self, moments: &[Moment]) {
         let names = moments.iter().map(|moment| paragraph::columns(&moment.who));
-        let who = names
-            .filter(|columns| *columns <= LONG_NAME)
-            .max()
-            .unwrap_or_default();
+        let who = names.filter(|columns| *columns <= LONG_NAME).max().unwrap_or_default();
         let mut left_out = 0;
         for (moment, shown) in moments.iter().zip(shown(moments)) {
             if shown {
@@ -127,10 +112,7 @@ impl Block {
 
     fn gap(&mut self, left_out: usize) {
         if left_out > 0 {
-            self.lines(
-                "",
-                vec![format!("{:>8}    {left_out} more, in the report", "...")],
-            );
+            self.lines("", vec![format!("{:>8}    {left_out} more, in the report", "...")]);
         }
     }
 
@@ -157,9 +139,7 @@ impl Block {
             lines[0].push_str(&format!("{pad}{}", what.remove(0)));
         }
         let below = paragraph::columns(&time);
-        lines[1..]
-            .iter_mut()
-            .for_each(|line| line.insert_str(0, &" ".repeat(below)));
+        lines[1..].iter_mut().for_each(|line| line.insert_str(0, &" ".repeat(below)));
         lines.extend(what.iter().map(|line| format!("{:indent$}{line}", "")));
         self.lines("", lines);
     }
@@ -188,7 +168,5 @@ fn shown(moments: &[Moment]) -> Vec<bool> {
     let unexpected: Vec<usize> = unexpected.take(SURPRISES).collect();
     let edge = |index: usize| index < AROUND || index + AROUND >= moments.len();
     let near = |index: usize| unexpected.iter().any(|at| at.abs_diff(index) <= AROUND);
-    (0..moments.len())
-        .map(|index| edge(index) || near(index))
-        .collect()
+    (0..moments.len()).map(|index| edge(index) || near(index)).collect()
 }

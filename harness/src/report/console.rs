@@ -34,17 +34,9 @@ pub struct Style {
 
 impl Style {
     /// Whole lines without control characters.
-    pub const PIPE: Style = Style {
-        terminal: false,
-        colour: false,
-        width: 80,
-    };
+    pub const PIPE: Style = Style { terminal: false, colour: false, width: 80 };
     /// A line that is drawn again, and colours.
-    pub const TERMINAL: Style = Style {
-        terminal: true,
-        colour: true,
-        width: 80,
-    };
+    pub const TERMINAL: Style = Style { terminal: true, colour: true, width: 80 };
 
     /// The style for a stream of this process. `NO_COLOR` and `TERM=dumb` are honoured.
     pub fn of(stream: &impl IsTerminal) -> Self {
@@ -58,10 +50,7 @@ impl Style {
             return Self::PIPE;
         }
         let colour = no_color.is_none_or(OsStr::is_empty);
-        Self {
-            colour,
-            ..Self::TERMINAL
-        }
+        Self { colour, ..Self::TERMINAL }
     }
 }
 
@@ -84,11 +73,7 @@ enum Progress {
 impl Console {
     /// A console that writes to `writer`.
     pub fn new(writer: impl Write + Send + 'static, style: Style) -> Self {
-        Self {
-            style,
-            sink: Arc::new(Mutex::new(writer)),
-            progress: Progress::None,
-        }
+        Self { style, sink: Arc::new(Mutex::new(writer)), progress: Progress::None }
     }
 
     /// Shows an event that `record` has observed already.
@@ -198,10 +183,7 @@ mod tests {
         assert_eq!(Style::choose(true, None, None), Style::TERMINAL);
         assert_eq!(Style::choose(true, empty, None), Style::TERMINAL);
         assert!(!Style::choose(true, set, None).colour);
-        assert_eq!(
-            Style::choose(true, None, Some(OsStr::new("dumb"))),
-            Style::PIPE
-        );
+        assert_eq!(Style::choose(true, None, Some(OsStr::new("dumb"))), Style::PIPE);
         assert_eq!(Style::choose(false, None, None), Style::PIPE);
     }
 }

@@ -59,26 +59,11 @@ mod tests {
     fn durations_keep_the_precision_that_matters() {
         let read = [0, 380, 9_949, 9_960, 59_400, 59_600, 125_000, 3_725_000]
             .map(|millis| duration(Duration::from_millis(millis)));
-        assert_eq!(
-            read,
-            [
-                "0.0 s",
-                "0.4 s",
-                "9.9 s",
-                "10 s",
-                "59 s",
-                "1 min 00 s",
-                "2 min 05 s",
-                "1 h 02 min"
-            ]
-        );
+        assert_eq!(read, ["0.0 s", "0.4 s", "9.9 s", "10 s", "59 s", "1 min 00 s", "2 min 05 s", "1 h 02 min"]);
     }
 
     #[test]
     fn one_of_a_thing_is_singular() {
-        assert_eq!(
-            [0, 1, 2].map(|n| count(n, "case")),
-            ["0 cases", "1 case", "2 cases"]
-        );
+        assert_eq!([0, 1, 2].map(|n| count(n, "case")), ["0 cases", "1 case", "2 cases"]);
     }
 }

@@ -55,10 +55,7 @@ pub fn write(record: &Record, folder: &Path) -> Result<Written, WriteError> {
 
 /// Writes one file, at once or not at all.
 pub(super) fn write_file(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, WriteError> {
-    fs::create_dir_all(folder).map_err(|source| WriteError::Folder {
-        folder: folder.to_owned(),
-        source,
-    })?;
+    fs::create_dir_all(folder).map_err(|source| WriteError::Folder { folder: folder.to_owned(), source })?;
     let file = folder.join(name);
     let beside = folder.join(format!(".{name}.{}", std::process::id()));
     let written = fs::File::create(&beside).and_then(|mut new| {
@@ -69,10 +66,7 @@ pub(super) fn write_file(folder: &Path, name: &str, content: &[u8]) -> Result<Pa
     written.map_err(|source| {
         // What is left of an attempt helps nobody; that it was never made is the likely reason it cannot be removed.
         let _ = fs::remove_file(&beside);
-        WriteError::File {
-            file: file.clone(),
-            source,
-        }
+        WriteError::File { file: file.clone(), source }
     })?;
     Ok(file)
 }

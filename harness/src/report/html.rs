@@ -20,11 +20,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// The page.
 pub fn page(report: &Report) -> String {
-    let title = format!(
-        "{}: {}",
-        pieces::verdict(report.verdict).word,
-        report.subject
-    );
+    let title = format!("{}: {}", pieces::verdict(report.verdict).word, report.subject);
     html! {
         (DOCTYPE)
         html lang="en" {

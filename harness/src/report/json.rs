@@ -21,9 +21,7 @@ pub fn read(text: &str) -> Result<Report, ReadError> {
     let value: serde_json::Value = serde_json::from_str(text)?;
     match value.get("schema").and_then(|schema| schema.as_str()) {
         Some(SCHEMA) => Ok(serde_json::from_value(value)?),
-        other => Err(ReadError::Version {
-            found: other.unwrap_or("none").to_owned(),
-        }),
+        other => Err(ReadError::Version { found: other.unwrap_or("none").to_owned() }),
     }
 }
 

@@ -11,9 +11,7 @@ mod properties;
 
 use std::collections::BTreeSet;
 
-use junit_report::{
-    Duration, OffsetDateTime, ReportBuilder, TestCase, TestCaseBuilder, TestSuite, TestSuiteBuilder,
-};
+use junit_report::{Duration, OffsetDateTime, ReportBuilder, TestCase, TestCaseBuilder, TestSuite, TestSuiteBuilder};
 
 use super::block;
 use super::paragraph;
@@ -31,16 +29,10 @@ pub fn text(report: &Report) -> String {
         }
     }
     let mut names = BTreeSet::new();
-    let suites = suites
-        .into_iter()
-        .map(|name| suite(report, name, &mut names));
-    let document = ReportBuilder::new()
-        .add_testsuites(suites.collect::<Vec<_>>())
-        .build();
+    let suites = suites.into_iter().map(|name| suite(report, name, &mut names));
+    let document = ReportBuilder::new().add_testsuites(suites.collect::<Vec<_>>()).build();
     let mut xml = Vec::new();
-    document
-        .write_xml(&mut xml)
-        .expect("memory takes everything that is written to it");
+    document.write_xml(&mut xml).expect("memory takes everything that is written to it");
     let xml = String::from_utf8(xml).expect("made of strings only");
     let mut xml = properties::insert(&xml, &of_run(report));
     xml.push('\n');
@@ -72,11 +64,7 @@ fn suite(report: &Report, name: &str, names: &mut BTreeSet<String>) -> TestSuite
 
 fn case(report: &Report, test: &Test, name: &str) -> TestCase {
     let time = Duration::seconds_f64(test.duration_s);
-    let reason = attribute(
-        test.reason
-            .as_deref()
-            .unwrap_or("the run ended before this test did"),
-    );
+    let reason = attribute(test.reason.as_deref().unwrap_or("the run ended before this test did"));
     let mut case = match test.outcome {
         TestOutcome::Conforms => TestCaseBuilder::success(name, time),
         TestOutcome::Violated => failure(report, test, name, time),
@@ -86,17 +74,11 @@ fn case(report: &Report, test: &Test, name: &str) -> TestCase {
             case
         }
         TestOutcome::Unfinished => TestCaseBuilder::error(name, time, "unfinished", &reason),
-        TestOutcome::NotApplicable => {
-            TestCaseBuilder::skipped_with_cause(name, "not applicable", &reason)
-        }
+        TestOutcome::NotApplicable => TestCaseBuilder::skipped_with_cause(name, "not applicable", &reason),
     };
     case.set_classname(&attribute(&format!("{}.{}", test.suite, test.transport)));
     let (cases, ids) = (test.cases.to_string(), test.requirements.join(" "));
-    let mut properties = vec![
-        ("requirements", ids.as_str()),
-        ("transport", &test.transport),
-        ("cases", &cases),
-    ];
+    let mut properties = vec![("requirements", ids.as_str()), ("transport", &test.transport), ("cases", &cases)];
     properties.extend(test.evidence.as_deref().map(|folder| ("evidence", folder)));
     properties.extend(test.repeat.as_deref().map(|command| ("again", command)));
     case.set_system_out(&lines(&properties));
@@ -120,9 +102,7 @@ fn unique(test: &Test, names: &mut BTreeSet<String>) -> String {
     let with_transport = attribute(&format!("{} ({})", test.name, test.transport));
     let numbered = (2..).map(|number| format!("{with_transport} {number}"));
     let mut candidates = [plain, with_transport.clone()].into_iter().chain(numbered);
-    candidates
-        .find(|name| names.insert(name.clone()))
-        .expect("numbers do not end")
+    candidates.find(|name| names.insert(name.clone())).expect("numbers do not end")
 }
 
 fn started_at(report: &Report) -> OffsetDateTime {
@@ -132,9 +112,7 @@ fn started_at(report: &Report) -> OffsetDateTime {
 }
 
 fn lines(properties: &[(&str, &str)]) -> String {
-    let lines = properties
-        .iter()
-        .map(|(name, value)| format!("{name}: {}\n", attribute(value)));
+    let lines = properties.iter().map(|(name, value)| format!("{name}: {}\n", attribute(value)));
     content(&lines.collect::<String>())
 }
 
@@ -145,6 +123,5 @@ fn attribute(text: &str) -> String {
 
 /// Text for a CDATA section, which the crate writes as it is: the mark that would end the section is split over two.
 fn content(text: &str) -> String {
-    text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
-        .replace("]]>", "]]]]><![CDATA[>")
+    text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}").replace("]]>", "]]]]><![CDATA[>")
 }

@@ -70,9 +70,7 @@ impl KillMatrix {
             schema: SCHEMA.to_owned(),
             planted: faults.len() as u64,
             killed: with(FaultOutcome::Killed).count() as u64,
-            survived: with(FaultOutcome::Survived)
-                .map(|fault| fault.id.clone())
-                .collect(),
+            survived: with(FaultOutcome::Survived).map(|fault| fault.id.clone()).collect(),
             faults,
         }
     }
@@ -96,24 +94,16 @@ impl KillMatrix {
     /// # Errors
     /// [`WriteError`] names the file and what to do.
     pub fn write(&self, folder: &Path) -> Result<PathBuf, WriteError> {
-        let mut text = serde_json::to_string_pretty(self)
-            .expect("a kill matrix holds only strings, numbers and lists");
+        let mut text = serde_json::to_string_pretty(self).expect("a kill matrix holds only strings, numbers and lists");
         text.push('\n');
         write_file(folder, "kill-matrix.json", text.as_bytes())
     }
 
     /// The matrix as text for lines of `width` columns: a row for each fault, and the verdict in the last line.
     pub fn table(&self, width: usize) -> String {
-        let id = self
-            .faults
-            .iter()
-            .map(|fault| paragraph::columns(&fault.id))
-            .max();
+        let id = self.faults.iter().map(|fault| paragraph::columns(&fault.id)).max();
         let id = id.unwrap_or_default().clamp(5, width / 3);
-        let mut text = format!(
-            "  {:<id$}  {:<8}  {:>9}  caught by\n",
-            "fault", "outcome", "time"
-        );
+        let mut text = format!("  {:<id$}  {:<8}  {:>9}  caught by\n", "fault", "outcome", "time");
         for fault in &self.faults {
             text.push_str(&fault.row(id, width));
         }
@@ -149,8 +139,7 @@ impl Fault {
         let indent = id + 25;
         let room = width.saturating_sub(indent).max(16);
         let remarks = self.remarks().into_iter();
-        let mut lines =
-            remarks.flat_map(|remark| paragraph::wrap(&paragraph::one_line(&remark), room));
+        let mut lines = remarks.flat_map(|remark| paragraph::wrap(&paragraph::one_line(&remark), room));
         let first = lines.next().unwrap_or_default();
         let name = paragraph::one_line(&self.id);
         let mut row = format!("  {name:<id$}  {outcome:<8}  {time:>9}  {first}\n");

@@ -98,9 +98,7 @@ pub fn wrap_command(command: &str, width: usize) -> Vec<String> {
         }
     }
     let last = lines.len().saturating_sub(1);
-    lines[..last]
-        .iter_mut()
-        .for_each(|line| line.push_str(" \\"));
+    lines[..last].iter_mut().for_each(|line| line.push_str(" \\"));
     lines
 }
 
@@ -150,10 +148,7 @@ mod tests {
 
     #[test]
     fn escape_sequences_and_turned_text_are_shown_and_not_obeyed() {
-        assert_eq!(
-            one_line("a\x1b[31mb\r\nc\u{202e}d"),
-            "a\\u{1b}[31mb\\r\\nc\\u{202e}d"
-        );
+        assert_eq!(one_line("a\x1b[31mb\r\nc\u{202e}d"), "a\\u{1b}[31mb\\r\\nc\\u{202e}d");
     }
 
     #[test]
@@ -161,11 +156,7 @@ mod tests {
         let command = "edgecert test --hub 'command: dotnet Hub.dll' --seed 5eed";
         assert_eq!(
             wrap_command(command, 30),
-            [
-                "edgecert test --hub \\",
-                "'command: dotnet Hub.dll' \\",
-                "--seed 5eed"
-            ]
+            ["edgecert test --hub \\", "'command: dotnet Hub.dll' \\", "--seed 5eed"]
         );
         assert_eq!(wrap_command(command, 80), [command]);
     }

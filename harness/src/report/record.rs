@@ -77,14 +77,7 @@ impl Record {
     /// Takes in what happened. Events about tests that are not in the plan are ignored.
     pub fn observe(&mut self, event: &Event) {
         match event {
-            Event::RunStarted {
-                subject,
-                seed,
-                repeat,
-                planted,
-                at,
-                tests,
-            } => {
+            Event::RunStarted { subject, seed, repeat, planted, at, tests } => {
                 self.subject.clone_from(subject);
                 self.seed = *seed;
                 self.repeat.clone_from(repeat);
@@ -103,9 +96,8 @@ impl Record {
                 }
             }
             Event::TestFinished(result) => {
-                let same = |test: &PlannedTest| {
-                    test.name == result.test.name && test.transport == result.test.transport
-                };
+                let same =
+                    |test: &PlannedTest| test.name == result.test.name && test.transport == result.test.transport;
                 if let Some(entry) = self.entries.iter_mut().find(|entry| same(&entry.test)) {
                     // What does not apply was planned, and judged nothing.
                     entry.cases = match result.outcome {
@@ -124,9 +116,7 @@ impl Record {
     }
 
     fn running(&mut self, name: &str) -> Option<&mut Entry> {
-        self.entries
-            .iter_mut()
-            .find(|entry| entry.test.name == name && entry.result.is_none())
+        self.entries.iter_mut().find(|entry| entry.test.name == name && entry.result.is_none())
     }
 
     /// The requirements the run is about.
@@ -188,10 +178,7 @@ impl Record {
     pub fn suites(&self) -> Vec<(&str, Vec<&Entry>)> {
         let mut suites: Vec<(&str, Vec<&Entry>)> = Vec::new();
         for entry in &self.entries {
-            match suites
-                .iter_mut()
-                .find(|(name, _)| *name == entry.test.suite)
-            {
+            match suites.iter_mut().find(|(name, _)| *name == entry.test.suite) {
                 Some((_, entries)) => entries.push(entry),
                 None => suites.push((&entry.test.suite, vec![entry])),
             }
@@ -201,9 +188,7 @@ impl Record {
 
     /// Tests that ended with a violation, in the order of the plan.
     pub fn violations(&self) -> impl Iterator<Item = (&TestResult, &Violation)> {
-        self.entries
-            .iter()
-            .filter_map(|entry| Some((entry.result.as_ref()?, entry.violation()?)))
+        self.entries.iter().filter_map(|entry| Some((entry.result.as_ref()?, entry.violation()?)))
     }
 
     /// Where a requirement stands. An id the catalogue does not know stands at [`Standing::NotRun`] until a test or
@@ -218,20 +203,10 @@ impl Record {
     }
 
     fn standing_among(&self, id: &str, among: impl Fn(&PlannedTest) -> bool) -> Standing {
-        let ends = self
-            .covering(id)
-            .filter(|entry| among(&entry.test))
-            .map(Entry::outcome);
+        let ends = self.covering(id).filter(|entry| among(&entry.test)).map(Entry::outcome);
         let undisposed = Standing::of(ends);
-        let disposed = self
-            .catalogue
-            .get(id)
-            .is_some_and(|found| found.disposition.is_some());
-        if undisposed == Standing::NotRun && disposed {
-            Standing::Untested
-        } else {
-            undisposed
-        }
+        let disposed = self.catalogue.get(id).is_some_and(|found| found.disposition.is_some());
+        if undisposed == Standing::NotRun && disposed { Standing::Untested } else { undisposed }
     }
 
     /// Planned tests of a requirement, and any other test whose violation names it.
@@ -247,10 +222,7 @@ impl Record {
             let name = area_of(&requirement.id);
             match areas.iter_mut().find(|area| area.name == name) {
                 Some(area) => area.rows.push(row),
-                None => areas.push(Area {
-                    name,
-                    rows: vec![row],
-                }),
+                None => areas.push(Area { name, rows: vec![row] }),
             }
         }
         areas
@@ -258,26 +230,17 @@ impl Record {
 
     fn row<'a>(&'a self, requirement: &'a Requirement) -> Row<'a> {
         let id = &requirement.id;
-        let used: BTreeSet<&str> = self
-            .covering(id)
-            .map(|entry| entry.test.transport.as_str())
-            .collect();
+        let used: BTreeSet<&str> = self.covering(id).map(|entry| entry.test.transport.as_str()).collect();
         Row {
             requirement,
             standing: self.standing(id),
-            transports: used
-                .into_iter()
-                .map(|name| (name, self.standing_on(id, name)))
-                .collect(),
+            transports: used.into_iter().map(|name| (name, self.standing_on(id, name))).collect(),
         }
     }
 
     /// How many requirements of the catalogue stand where.
     pub fn counts(&self) -> Counts {
-        self.catalogue
-            .iter()
-            .map(|requirement| self.standing(&requirement.id))
-            .collect()
+        self.catalogue.iter().map(|requirement| self.standing(&requirement.id)).collect()
     }
 
     /// What the run says about the subject so far.
@@ -285,16 +248,10 @@ impl Record {
         if self.entries.iter().any(|entry| self.fails(entry)) {
             return Verdict::Violated;
         }
-        let open =
-            |entry: &Entry| matches!(entry.outcome(), None | Some(Outcome::Inconclusive { .. }));
-        let applied =
-            |entry: &Entry| !matches!(entry.outcome(), None | Some(Outcome::NotApplicable { .. }));
+        let open = |entry: &Entry| matches!(entry.outcome(), None | Some(Outcome::Inconclusive { .. }));
+        let applied = |entry: &Entry| !matches!(entry.outcome(), None | Some(Outcome::NotApplicable { .. }));
         let complete = !self.interrupted && !self.entries.iter().any(open);
-        if complete && self.entries.iter().any(applied) {
-            Verdict::Conforms
-        } else {
-            Verdict::Inconclusive
-        }
+        if complete && self.entries.iter().any(applied) { Verdict::Conforms } else { Verdict::Inconclusive }
     }
 
     /// Whether a test is a reason not to call the subject conforming. Requirements of level `may` are none.
@@ -302,16 +259,8 @@ impl Record {
         let Some(violation) = entry.violation() else {
             return false;
         };
-        let mut broken = entry
-            .test
-            .requirements
-            .iter()
-            .chain([&violation.requirement]);
-        broken.any(|id| {
-            self.catalogue
-                .get(id)
-                .is_none_or(|found| found.level != Level::May)
-        })
+        let mut broken = entry.test.requirements.iter().chain([&violation.requirement]);
+        broken.any(|id| self.catalogue.get(id).is_none_or(|found| found.level != Level::May))
     }
 
     /// What the process should end with: 0 conforms, 1 violated, 2 anything else.
@@ -322,12 +271,7 @@ impl Record {
 
 impl Entry {
     fn planned(test: PlannedTest) -> Self {
-        Self {
-            test,
-            cases: 0,
-            shrinking: None,
-            result: None,
-        }
+        Self { test, cases: 0, shrinking: None, result: None }
     }
 
     /// How it ended, if it did.
@@ -345,9 +289,7 @@ impl Entry {
 
     fn concerns(&self, id: &str) -> bool {
         self.test.requirements.iter().any(|covered| covered == id)
-            || self
-                .violation()
-                .is_some_and(|violation| violation.requirement == id)
+            || self.violation().is_some_and(|violation| violation.requirement == id)
     }
 }
 

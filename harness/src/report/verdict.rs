@@ -87,33 +87,20 @@ pub fn line(record: &Record) -> String {
 fn reasons(record: &Record) -> Vec<String> {
     let counts = record.counts();
     let planned = record.entries().len();
-    let ended = record
-        .entries()
-        .iter()
-        .filter(|entry| entry.result.is_some())
-        .count();
+    let ended = record.entries().iter().filter(|entry| entry.result.is_some()).count();
     let judged = counts.judged() - counts.of(Standing::NotApplicable);
     let of_judged = |standing, what: &str| {
         let all = figures::count(judged, "requirement");
-        format!(
-            "{} of {all} {what}",
-            figures::thousands(counts.of(standing))
-        )
+        format!("{} of {all} {what}", figures::thousands(counts.of(standing)))
     };
-    let held = format!(
-        "{} held",
-        figures::count(counts.of(Standing::Conforms), "requirement")
-    );
+    let held = format!("{} held", figures::count(counts.of(Standing::Conforms), "requirement"));
     let mut reasons = Vec::new();
     match record.verdict() {
         Verdict::Violated => reasons.push(of_judged(Standing::Violated, "violated")),
         Verdict::Conforms => {
             reasons.push(held);
             if counts.of(Standing::Violated) > 0 {
-                reasons.push(format!(
-                    "{} optional did not",
-                    counts.of(Standing::Violated)
-                ));
+                reasons.push(format!("{} optional did not", counts.of(Standing::Violated)));
             }
         }
         Verdict::Inconclusive if planned == 0 => reasons.push("no test was selected".to_owned()),
@@ -124,15 +111,8 @@ fn reasons(record: &Record) -> Vec<String> {
         Verdict::Inconclusive => reasons.push(of_judged(Standing::Inconclusive, "undecided")),
     }
     if ended < planned {
-        let verb = if record.interrupted() {
-            "stopped after"
-        } else {
-            "broke off after"
-        };
-        reasons.push(format!(
-            "{verb} {ended} of {}",
-            figures::count(planned as u64, "test")
-        ));
+        let verb = if record.interrupted() { "stopped after" } else { "broke off after" };
+        reasons.push(format!("{verb} {ended} of {}", figures::count(planned as u64, "test")));
     } else {
         reasons.push(figures::count(record.cases(), "case"));
     }

@@ -12,51 +12,27 @@ use crate::sample;
 pub const MARKUP: &str = "<script>alert(1)</script>&\"'<img src=x onerror=alert(2)>";
 
 const AREAS: [(&str, usize, &str); 9] = [
-    (
-        "MQTT-BAG",
-        9,
-        "A property bag in a topic is decoded once, and unknown keys are application properties.",
-    ),
-    (
-        "MQTT-DLV",
-        15,
-        "A message to an input is delivered to the module that subscribed to it, and to no other.",
-    ),
-    (
-        "MQTT-PUB",
-        11,
-        "A PUBLISH of QoS 1 is acknowledged with a PUBACK whether or not a route wants the message.",
-    ),
+    ("MQTT-BAG", 9, "A property bag in a topic is decoded once, and unknown keys are application properties."),
+    ("MQTT-DLV", 15, "A message to an input is delivered to the module that subscribed to it, and to no other."),
+    ("MQTT-PUB", 11, "A PUBLISH of QoS 1 is acknowledged with a PUBACK whether or not a route wants the message."),
     (
         "ROUTE-CFG",
         21,
         "One bad route at parse stage MUST reject the whole document, leaving previous routes and TTL in force.",
     ),
-    (
-        "ROUTE-FAN",
-        6,
-        "Several matching routes to one endpoint yield one delivery.",
-    ),
+    ("ROUTE-FAN", 6, "Several matching routes to one endpoint yield one delivery."),
     (
         "ROUTE-LANG",
         14,
         "AND binds tighter than OR, and NOT of an undefined operand is undefined, which does not match.",
     ),
-    (
-        "ROUTE-SINK",
-        4,
-        "A sink BrokeredEndpoint(\"/modules/m/inputs/i\") delivers to the input i of the module m.",
-    ),
+    ("ROUTE-SINK", 4, "A sink BrokeredEndpoint(\"/modules/m/inputs/i\") delivers to the input i of the module m."),
     (
         "ROUTE-SRC",
         14,
         "A source /messages/modules/m1/* MUST NOT take messages of a module whose name only begins with m1.",
     ),
-    (
-        "TWIN-GET",
-        6,
-        "A twin that the cloud refuses is answered from the store.",
-    ),
+    ("TWIN-GET", 6, "A twin that the cloud refuses is answered from the store."),
 ];
 
 fn catalogue() -> Catalogue {
@@ -72,9 +48,7 @@ fn catalogue() -> Catalogue {
                 index % 7 == 0
             ));
             if area == "TWIN-GET" {
-                text.push_str(
-                    "disposition = \"The simulated IoT Hub cannot refuse a single twin yet.\"\n",
-                );
+                text.push_str("disposition = \"The simulated IoT Hub cannot refuse a single twin yet.\"\n");
             }
         }
     }
@@ -82,9 +56,8 @@ fn catalogue() -> Catalogue {
 }
 
 fn long_route() -> String {
-    let condition = (0..9).map(|index| {
-        format!("temperature{index} > {index}.5 AND $body.nested.path{index} <> '{index}'")
-    });
+    let condition =
+        (0..9).map(|index| format!("temperature{index} > {index}.5 AND $body.nested.path{index} <> '{index}'"));
     let condition = condition.collect::<Vec<_>>().join(" OR ");
     format!(
         "the-long-one: FROM /messages/modules/sensorA/outputs/* WHERE {condition} INTO BrokeredEndpoint(\"/modules/filter/inputs/in\")"
@@ -125,16 +98,8 @@ pub fn record() -> Record {
     let mut tests = Vec::new();
     for (area, number, _) in &AREAS[..8] {
         for index in (1..=*number).filter(|index| index % 6 != 0) {
-            let suite = if area.starts_with("MQTT") {
-                "telemetry"
-            } else {
-                "routing"
-            };
-            let section = area
-                .split('-')
-                .next_back()
-                .unwrap_or_default()
-                .to_lowercase();
+            let suite = if area.starts_with("MQTT") { "telemetry" } else { "routing" };
+            let section = area.split('-').next_back().unwrap_or_default().to_lowercase();
             let ids = [format!("{area}-{index:02}")];
             let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
             for transport in ["mqtt", "mqtt-ws"] {
@@ -159,9 +124,8 @@ pub fn record() -> Record {
         };
         record.observe(&sample::finished(test, outcome, 200 + 37 * index as u64));
     }
-    record.observe(&Event::Note {
-        text: "A newer edgecert is needed for 2 deviations; they were left out.".to_owned(),
-    });
+    record
+        .observe(&Event::Note { text: "A newer edgecert is needed for 2 deviations; they were left out.".to_owned() });
     record.observe(&sample::ended(184));
     record
 }

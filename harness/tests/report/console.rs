@@ -46,13 +46,9 @@ fn shown(events: &[Event], style: Style, written: Option<&Written>) -> String {
     let mut console = Console::new(paper.clone(), style);
     for event in events {
         record.observe(event);
-        console
-            .observe(event, &record)
-            .expect("paper takes everything");
+        console.observe(event, &record).expect("paper takes everything");
     }
-    console
-        .finish(&record, written)
-        .expect("paper takes everything");
+    console.finish(&record, written).expect("paper takes everything");
     paper.text()
 }
 
@@ -74,10 +70,7 @@ fn screen(written: &str) -> String {
             }
             '\r' => column = 0,
             '\x1b' => {
-                let sequence: String = rest
-                    .by_ref()
-                    .take_while(|letter| !letter.is_alphabetic())
-                    .collect();
+                let sequence: String = rest.by_ref().take_while(|letter| !letter.is_alphabetic()).collect();
                 // Of the letters that end a sequence only these move or erase; `take_while` has eaten them.
                 match sequence.as_str() {
                     "[2" => lines[row].clear(),
@@ -87,23 +80,14 @@ fn screen(written: &str) -> String {
             }
             letter => {
                 let line = &mut lines[row];
-                let at = line
-                    .char_indices()
-                    .nth(column)
-                    .map_or(line.len(), |(at, _)| at);
-                let end = line[at..]
-                    .chars()
-                    .next()
-                    .map_or(at, |old| at + old.len_utf8());
+                let at = line.char_indices().nth(column).map_or(line.len(), |(at, _)| at);
+                let end = line[at..].chars().next().map_or(at, |old| at + old.len_utf8());
                 line.replace_range(at..end, letter.encode_utf8(&mut [0; 4]));
                 column += 1;
             }
         }
     }
-    lines
-        .iter()
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect()
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 #[test]
@@ -275,14 +259,10 @@ fn a_long_timeline_is_shown_around_the_unexpected() {
     let record = sample::record(&sample::one_violated());
     let (result, found) = record.violations().next().expect("one");
     let mut violation = v1::Violation::of(result, found, record.catalogue());
-    violation.timeline = (0..200)
-        .map(|index| sample::moment(f64::from(index), "m", &format!("#{index}"), index == 100))
-        .collect();
+    violation.timeline =
+        (0..200).map(|index| sample::moment(f64::from(index), "m", &format!("#{index}"), index == 100)).collect();
     let text = block::violation(&violation, 80);
-    let times: Vec<&str> = text
-        .lines()
-        .filter(|line| line.contains(" s  m") || line.contains("..."))
-        .collect();
+    let times: Vec<&str> = text.lines().filter(|line| line.contains(" s  m") || line.contains("...")).collect();
     insta::assert_snapshot!(times.join("\n"), @r#"
       +0.000 s  m  #0
       +1.000 s  m  #1
@@ -307,9 +287,7 @@ fn a_timeline_full_of_the_unexpected_is_still_short() {
     let record = sample::record(&sample::one_violated());
     let (result, found) = record.violations().next().expect("one");
     let mut violation = v1::Violation::of(result, found, record.catalogue());
-    violation.timeline = (0..500)
-        .map(|index| sample::moment(f64::from(index), "m", "delivered", true))
-        .collect();
+    violation.timeline = (0..500).map(|index| sample::moment(f64::from(index), "m", "delivered", true)).collect();
     let text = block::violation(&violation, 80);
     assert!(text.lines().count() < 40, "{text}");
     assert!(text.contains("more, in the report"), "{text}");
@@ -317,16 +295,9 @@ fn a_timeline_full_of_the_unexpected_is_still_short() {
 
 #[test]
 fn a_pipe_gets_whole_lines_of_80_columns_without_control_characters() {
-    for events in [
-        sample::all_conform(),
-        sample::one_violated(),
-        sample::interrupted(),
-    ] {
+    for events in [sample::all_conform(), sample::one_violated(), sample::interrupted()] {
         let text = piped(&events);
-        assert!(
-            !text.contains(|letter: char| letter.is_control() && letter != '\n'),
-            "{text}"
-        );
+        assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text}");
         assert!(text.ends_with('\n'));
         for line in text.lines() {
             let may_be_long = line.contains("evidence") || line.contains("--filter");
@@ -359,24 +330,12 @@ fn the_last_line_is_the_verdict() {
 
 #[test]
 fn a_terminal_ends_with_the_same_text_and_nothing_left_of_the_progress_line() {
-    for events in [
-        sample::all_conform(),
-        sample::one_violated(),
-        sample::one_inconclusive(),
-    ] {
+    for events in [sample::all_conform(), sample::one_violated(), sample::one_inconclusive()] {
         let drawn = screen(&shown(&events, Style::TERMINAL, None));
         let piped = piped(&events);
-        let piped: String = piped
-            .lines()
-            .filter(|line| !line.contains(" ended: "))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        let squeezed = |text: &str| {
-            text.lines()
-                .filter(|line| !line.is_empty())
-                .collect::<Vec<_>>()
-                .join("\n")
-        };
+        let piped: String =
+            piped.lines().filter(|line| !line.contains(" ended: ")).map(|line| format!("{line}\n")).collect();
+        let squeezed = |text: &str| text.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
         assert_eq!(squeezed(&drawn), squeezed(&piped));
     }
 }
@@ -386,15 +345,10 @@ fn a_terminal_shows_how_far_the_run_is() {
     let paper = Paper::default();
     let mut record = Record::new(sample::catalogue());
     let mut console = Console::new(paper.clone(), Style::TERMINAL);
-    let shrinking = Event::Shrinking {
-        test: sample::DROPPED.to_owned(),
-        tried: 37,
-    };
+    let shrinking = Event::Shrinking { test: sample::DROPPED.to_owned(), tried: 37 };
     for event in sample::all_conform().into_iter().take(6).chain([shrinking]) {
         record.observe(&event);
-        console
-            .observe(&event, &record)
-            .expect("paper takes everything");
+        console.observe(&event, &record).expect("paper takes everything");
     }
     let line = "1 of 4 tests; one failed: 37 smaller tried";
     assert!(paper.shows(line), "{:?}", paper.text());
@@ -410,15 +364,10 @@ fn the_line_of_a_large_run_fits_into_80_columns() {
     let tests: Vec<_> = tests.collect();
     let mut record = Record::new(sample::catalogue());
     let mut console = Console::new(paper.clone(), Style::TERMINAL);
-    let judged = Event::CasesJudged {
-        test: tests[0].name.clone(),
-        done: 77_777,
-    };
+    let judged = Event::CasesJudged { test: tests[0].name.clone(), done: 77_777 };
     for event in [sample::started(tests), judged] {
         record.observe(&event);
-        console
-            .observe(&event, &record)
-            .expect("paper takes everything");
+        console.observe(&event, &record).expect("paper takes everything");
     }
     assert!(paper.shows("77,777 of 1,0"), "{:?}", paper.text());
     drop(console);
@@ -430,10 +379,7 @@ fn the_line_of_a_large_run_fits_into_80_columns() {
 
 #[test]
 fn colours_are_left_out_when_not_wanted() {
-    let style = Style {
-        colour: false,
-        ..Style::TERMINAL
-    };
+    let style = Style { colour: false, ..Style::TERMINAL };
     let plain = shown(&sample::one_violated(), style, None);
     let coloured = shown(&sample::one_violated(), Style::TERMINAL, None);
     assert!(coloured.contains("\x1b[1;31mVIOLATED\x1b[0m"));

@@ -12,18 +12,13 @@ fn page(events: &[Event]) -> String {
 
 fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
     let before = format!(" {attribute}=\"");
-    page.split(before.as_str())
-        .skip(1)
-        .map(|rest| rest.split('"').next().expect("closed"))
-        .collect()
+    page.split(before.as_str()).skip(1).map(|rest| rest.split('"').next().expect("closed")).collect()
 }
 
 /// The page without its markup and its style sheet.
 fn words(page: &str) -> String {
     let body = page.split_once("<body>").expect("has a body").1;
-    let texts = body
-        .split('<')
-        .map(|part| part.split_once('>').map_or(part, |(_, text)| text));
+    let texts = body.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
     texts.collect::<Vec<_>>().join("")
 }
 
@@ -52,9 +47,7 @@ fn the_verdict_comes_first_and_the_violation_before_the_matrix() {
         "How to read this page",
     ] {
         let found = rest.split_once(next);
-        rest = found
-            .unwrap_or_else(|| panic!("{next:?} is missing or out of order in {words}"))
-            .1;
+        rest = found.unwrap_or_else(|| panic!("{next:?} is missing or out of order in {words}")).1;
     }
 }
 
@@ -64,10 +57,7 @@ fn a_page_needs_nothing_but_itself() {
     assert!(!page.contains("<script") && !page.contains("<link") && !page.contains("src=\""));
     assert!(!page.contains("url(") && !page.contains("@import"));
     for target in values(&page, "href") {
-        assert!(
-            target.starts_with('#') || target.starts_with("report/evidence/"),
-            "{target}"
-        );
+        assert!(target.starts_with('#') || target.starts_with("report/evidence/"), "{target}");
     }
 }
 
@@ -89,14 +79,8 @@ fn what_a_subject_sent_is_text_and_nothing_else() {
     let page = html::page(&v1::Report::from(&awkward::record()));
     assert!(!page.contains("<img"));
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&amp;"));
-    assert!(
-        page.contains("模块的消息"),
-        "letters of every kind are kept"
-    );
-    assert!(
-        page.contains("\\u{202e}desrever"),
-        "turned text is shown, not obeyed"
-    );
+    assert!(page.contains("模块的消息"), "letters of every kind are kept");
+    assert!(page.contains("\\u{202e}desrever"), "turned text is shown, not obeyed");
     assert!(!page.contains(|letter: char| letter.is_control() && letter != '\n'));
 }
 
@@ -108,10 +92,7 @@ fn no_outcome_is_told_by_colour_alone() {
         let word = end.rsplit("</span>").next().expect("has a word");
         assert!(word.chars().any(char::is_alphabetic), "{chip:.80}");
     }
-    assert_eq!(
-        page.matches("<th ").count(),
-        page.matches(" scope=").count()
-    );
+    assert_eq!(page.matches("<th ").count(), page.matches(" scope=").count());
 }
 
 #[test]
@@ -122,10 +103,7 @@ fn a_planted_fault_and_an_interruption_are_told_beside_the_verdict() {
     }
     let words = words(&page(&events));
     let head = words.split("Violations").next().expect("has a head");
-    assert!(
-        head.contains("A fault was planted on purpose: route-prefix"),
-        "{head}"
-    );
+    assert!(head.contains("A fault was planted on purpose: route-prefix"), "{head}");
     assert!(head.contains("stopped before it ended"), "{head}");
 }
 
@@ -156,15 +134,10 @@ fn a_violation_counts_visibly_against_all_its_test_covers_on_its_transport() {
     ]);
     let article = page.split("<article").nth(1).expect("one violation");
     let told = words(&format!("<body>{article}"));
-    assert!(
-        told.contains("The same test covers MQTT-PUB-01 MQTT-PUB-02 too"),
-        "{told}"
-    );
+    assert!(told.contains("The same test covers MQTT-PUB-01 MQTT-PUB-02 too"), "{told}");
     for id in ["MQTT-PUB-01", "MQTT-PUB-02", "ROUTE-FAN-01"] {
         let row = page.split(&format!("<tr role=\"row\" id=\"{id}\"")).nth(1);
-        let row = row
-            .and_then(|row| row.split("</tr>").next())
-            .expect("a row");
+        let row = row.and_then(|row| row.split("</tr>").next()).expect("a row");
         assert_eq!(row.matches("href=\"#violation-1\"").count(), 1, "{row}");
     }
 }
@@ -193,12 +166,7 @@ fn every_test_stands_with_its_outcome_cases_and_time() {
     let (_, tests) = page.split_once("<section id=\"tests\"").expect("a section");
     let rows = tests.split("<tr ").skip(2);
     let rows = rows.map(|row| words(&format!("<body><tr {row}")));
-    let ends = [
-        "✕violated1,20015 s",
-        "✓conforms6008.2 s",
-        "–not applicable–1.0 s",
-        "✓conforms6128.3 s",
-    ];
+    let ends = ["✕violated1,20015 s", "✓conforms6008.2 s", "–not applicable–1.0 s", "✓conforms6128.3 s"];
     let rows: Vec<String> = rows.collect();
     assert_eq!(rows.len(), ends.len());
     for ((test, row), end) in sample::plan().iter().zip(&rows).zip(ends) {
@@ -209,18 +177,11 @@ fn every_test_stands_with_its_outcome_cases_and_time() {
 #[test]
 fn a_test_that_could_not_tell_says_why_and_how_to_run_it_again() {
     let words = words(&page(&sample::one_inconclusive()));
-    let (_, after) = words
-        .split_once("Not covered 2")
-        .expect("counted in the contents");
+    let (_, after) = words.split_once("Not covered 2").expect("counted in the contents");
     let (_, after) = after.split_once("Not covered").expect("a section");
-    let (_, after) = after
-        .split_once("the hub ended by itself")
-        .expect("the reason");
+    let (_, after) = after.split_once("the hub ended by itself").expect("the reason");
     let (told, _) = after.split_once("Without a test").expect("the next");
-    assert!(
-        told.contains(sample::DROPPED) && told.contains("--filter"),
-        "{told}"
-    );
+    assert!(told.contains(sample::DROPPED) && told.contains("--filter"), "{told}");
 }
 
 #[test]
@@ -232,13 +193,7 @@ fn a_violated_transport_leads_to_the_violation_seen_on_it() {
         sample::finished(&over("amqp"), sample::twice(), 10),
     ]);
     let row = page.split("<tr role=\"row\" id=\"ROUTE-FAN-01\"").nth(1);
-    let row = row
-        .and_then(|row| row.split("</tr>").next())
-        .expect("a row");
+    let row = row.and_then(|row| row.split("</tr>").next()).expect("a row");
     let links = values(row, "href");
-    assert_eq!(
-        links[..2],
-        ["#violation-2", "#violation-1"],
-        "amqp, then mqtt"
-    );
+    assert_eq!(links[..2], ["#violation-2", "#violation-1"], "amqp, then mqtt");
 }

@@ -9,10 +9,7 @@ fn fault(id: &str, outcome: FaultOutcome, killed_by: &[&str], reason: Option<&st
         what: "a source takes messages of every module whose name begins the same".to_owned(),
         violates: vec!["ROUTE-SRC-08".to_owned()],
         killed_by: killed_by.iter().map(|id| (*id).to_owned()).collect(),
-        tests: killed_by
-            .iter()
-            .map(|id| format!("routing::{}", id.to_lowercase()))
-            .collect(),
+        tests: killed_by.iter().map(|id| format!("routing::{}", id.to_lowercase())).collect(),
         duration_s: 1.25,
         outcome,
         reason: reason.map(str::to_owned),
@@ -21,19 +18,9 @@ fn fault(id: &str, outcome: FaultOutcome, killed_by: &[&str], reason: Option<&st
 
 fn mixed() -> KillMatrix {
     KillMatrix::new(vec![
-        fault(
-            "route-prefix",
-            FaultOutcome::Killed,
-            &["ROUTE-SRC-08", "ROUTE-SRC-09"],
-            None,
-        ),
+        fault("route-prefix", FaultOutcome::Killed, &["ROUTE-SRC-08", "ROUTE-SRC-09"], None),
         fault("route-twice", FaultOutcome::Survived, &[], None),
-        fault(
-            "queue-lost",
-            FaultOutcome::Broken,
-            &[],
-            Some("the hub did not start within 20 s (START)"),
-        ),
+        fault("queue-lost", FaultOutcome::Broken, &[], Some("the hub did not start within 20 s (START)")),
     ])
 }
 
@@ -54,20 +41,15 @@ fn the_table_explains_what_lives_and_ends_with_the_verdict() {
 #[test]
 fn all_killed_is_told_in_one_line() {
     let faults = ["a", "b"].map(|id| fault(id, FaultOutcome::Killed, &["ROUTE-SRC-08"], None));
-    assert_eq!(
-        KillMatrix::new(faults.to_vec()).line(),
-        "KILLED  2 of 2 planted faults noticed, 2.5 s"
-    );
+    assert_eq!(KillMatrix::new(faults.to_vec()).line(), "KILLED  2 of 2 planted faults noticed, 2.5 s");
 }
 
 #[test]
 fn no_line_is_longer_than_it_may_be() {
     let long = "x".repeat(90);
     let ids = vec!["ROUTE-SRC-08"; 30];
-    let faults = vec![
-        fault(&long, FaultOutcome::Killed, &ids, None),
-        fault("b", FaultOutcome::Survived, &[], Some(&long)),
-    ];
+    let faults =
+        vec![fault(&long, FaultOutcome::Killed, &ids, None), fault("b", FaultOutcome::Survived, &[], Some(&long))];
     for line in KillMatrix::new(faults).table(80).lines() {
         assert!(line.chars().count() <= 80 || line.contains(&long), "{line}");
     }
@@ -93,10 +75,7 @@ fn the_file_has_the_published_shape() {
     let text = std::fs::read_to_string(file).expect("readable");
     let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(value["schema"], "edgecert-kill-matrix/1");
-    assert_eq!(
-        (&value["planted"], &value["killed"]),
-        (&json!(3), &json!(1))
-    );
+    assert_eq!((&value["planted"], &value["killed"]), (&json!(3), &json!(1)));
     assert_eq!(value["survived"], json!(["route-twice"]));
     assert_eq!(
         value["faults"][0],
@@ -110,10 +89,7 @@ fn the_file_has_the_published_shape() {
             "outcome": "killed"
         })
     );
-    assert_eq!(
-        value["faults"][2]["reason"],
-        "the hub did not start within 20 s (START)"
-    );
+    assert_eq!(value["faults"][2]["reason"], "the hub did not start within 20 s (START)");
     let read: KillMatrix = serde_json::from_str(&text).expect("readable back");
     assert_eq!(read, mixed());
 }

@@ -34,38 +34,18 @@ fn what_could_not_be_shown_exits_with_2() {
     let none_applies = sample::run([(); 4].map(|()| sample::without_restart()));
     let nothing_selected = vec![sample::started(Vec::new()), sample::ended(0)];
     let mut broken_off = sample::all_conform();
-    broken_off.retain(
-        |event| !matches!(event, Event::TestFinished(end) if end.test.name == sample::RESTART),
-    );
-    for events in [
-        sample::one_inconclusive(),
-        sample::interrupted(),
-        none_applies,
-        nothing_selected,
-        broken_off,
-    ] {
-        assert_eq!(
-            verdict(&events),
-            (Verdict::Inconclusive, 2),
-            "{:?}",
-            events.last()
-        );
+    broken_off.retain(|event| !matches!(event, Event::TestFinished(end) if end.test.name == sample::RESTART));
+    for events in [sample::one_inconclusive(), sample::interrupted(), none_applies, nothing_selected, broken_off] {
+        assert_eq!(verdict(&events), (Verdict::Inconclusive, 2), "{:?}", events.last());
     }
 }
 
 #[test]
 fn a_requirement_of_level_may_is_no_reason_to_fail() {
-    let Outcome::Violated(mut violation) = sample::twice() else {
-        unreachable!()
-    };
+    let Outcome::Violated(mut violation) = sample::twice() else { unreachable!() };
     violation.requirement = "MQTT-PUB-02".to_owned();
     let test = sample::test("telemetry::publish::retained", "mqtt", 3, &["MQTT-PUB-02"]);
-    let held = sample::test(
-        "telemetry::publish::acknowledged",
-        "mqtt",
-        3,
-        &["MQTT-PUB-01"],
-    );
+    let held = sample::test("telemetry::publish::acknowledged", "mqtt", 3, &["MQTT-PUB-01"]);
     let record = sample::record(&[
         sample::started(vec![test.clone(), held.clone()]),
         sample::finished(&test, Outcome::Violated(violation), 10),
@@ -74,24 +54,14 @@ fn a_requirement_of_level_may_is_no_reason_to_fail() {
     ]);
     assert_eq!(record.standing("MQTT-PUB-02"), Standing::Violated);
     assert_eq!(record.exit_code(), 0);
-    assert_eq!(
-        verdict::line(&record),
-        "CONFORMS  1 requirement held, 1 optional did not, 6 cases, 1.0 s  (seed 5eed)"
-    );
+    assert_eq!(verdict::line(&record), "CONFORMS  1 requirement held, 1 optional did not, 6 cases, 1.0 s  (seed 5eed)");
 }
 
 #[test]
 fn a_requirement_of_level_should_is_a_reason_to_fail() {
-    let Outcome::Violated(mut violation) = sample::twice() else {
-        unreachable!()
-    };
+    let Outcome::Violated(mut violation) = sample::twice() else { unreachable!() };
     violation.requirement = "ROUTE-FAN-02".to_owned();
-    let ends = [
-        Outcome::Conforms,
-        Outcome::Violated(violation),
-        Outcome::Conforms,
-        Outcome::Conforms,
-    ];
+    let ends = [Outcome::Conforms, Outcome::Violated(violation), Outcome::Conforms, Outcome::Conforms];
     assert_eq!(verdict(&sample::run(ends)), (Verdict::Violated, 1));
 }
 
@@ -100,10 +70,7 @@ fn a_requirement_stands_where_the_worst_of_its_tests_ended() {
     use Standing::{Conforms, Inconclusive, NotApplicable, NotRun, Violated};
     let conforms = || Some(Outcome::Conforms);
     let rows = [
-        (
-            vec![conforms(), Some(sample::twice()), Some(sample::undecided())],
-            Violated,
-        ),
+        (vec![conforms(), Some(sample::twice()), Some(sample::undecided())], Violated),
         (vec![conforms(), Some(sample::undecided())], Inconclusive),
         (vec![conforms(), Some(sample::without_restart())], Conforms),
         (vec![Some(sample::without_restart())], NotApplicable),
@@ -112,11 +79,7 @@ fn a_requirement_stands_where_the_worst_of_its_tests_ended() {
         (vec![], NotRun),
     ];
     for (ends, expected) in rows {
-        assert_eq!(
-            Standing::of(ends.iter().map(Option::as_ref)),
-            expected,
-            "{ends:?}"
-        );
+        assert_eq!(Standing::of(ends.iter().map(Option::as_ref)), expected, "{ends:?}");
     }
 }
 
@@ -129,10 +92,7 @@ fn a_requirement_without_a_test_stands_at_its_disposition() {
 #[test]
 fn a_violation_counts_for_the_requirement_it_names_though_the_test_is_about_another() {
     let test = sample::test(sample::PUBACK, "mqtt", 3, &["MQTT-PUB-01"]);
-    let record = sample::record(&[
-        sample::started(vec![test.clone()]),
-        sample::finished(&test, sample::twice(), 10),
-    ]);
+    let record = sample::record(&[sample::started(vec![test.clone()]), sample::finished(&test, sample::twice(), 10)]);
     assert_eq!(record.standing("ROUTE-FAN-01"), Standing::Violated);
     assert_eq!(record.standing("MQTT-PUB-01"), Standing::Violated);
     assert_eq!(record.standing("ROUTE-FAN-02"), Standing::NotRun);

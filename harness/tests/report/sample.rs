@@ -108,18 +108,11 @@ pub fn finished(test: &PlannedTest, outcome: Outcome, millis: u64) -> Event {
 }
 
 pub fn ended(seconds: u64) -> Event {
-    Event::RunFinished {
-        duration: Duration::from_secs(seconds),
-    }
+    Event::RunFinished { duration: Duration::from_secs(seconds) }
 }
 
 pub fn moment(at_s: f64, who: &str, what: &str, unexpected: bool) -> Moment {
-    Moment {
-        at_s,
-        who: who.to_owned(),
-        what: what.to_owned(),
-        unexpected,
-    }
+    Moment { at_s, who: who.to_owned(), what: what.to_owned(), unexpected }
 }
 
 pub fn twice() -> Outcome {
@@ -150,15 +143,11 @@ pub fn twice() -> Outcome {
 }
 
 pub fn undecided() -> Outcome {
-    Outcome::Inconclusive {
-        reason: "the hub ended by itself with exit status 139 before the case was over".to_owned(),
-    }
+    Outcome::Inconclusive { reason: "the hub ended by itself with exit status 139 before the case was over".to_owned() }
 }
 
 pub fn without_restart() -> Outcome {
-    Outcome::NotApplicable {
-        reason: "the subject lacks the ability `restart`".to_owned(),
-    }
+    Outcome::NotApplicable { reason: "the subject lacks the ability `restart`".to_owned() }
 }
 
 /// The events of a run whose tests end like this, in the order of [`plan`].
@@ -166,13 +155,8 @@ pub fn run(ends: [Outcome; 4]) -> Vec<Event> {
     let tests = plan();
     let mut events = vec![started(tests.clone())];
     for (test, end) in tests.iter().zip(ends) {
-        events.push(Event::TestStarted {
-            test: test.name.clone(),
-        });
-        events.push(Event::CasesJudged {
-            test: test.name.clone(),
-            done: test.cases / 2,
-        });
+        events.push(Event::TestStarted { test: test.name.clone() });
+        events.push(Event::CasesJudged { test: test.name.clone(), done: test.cases / 2 });
         events.push(finished(test, end, 1_000 + test.cases * 12));
     }
     events.push(ended(31));
@@ -180,30 +164,15 @@ pub fn run(ends: [Outcome; 4]) -> Vec<Event> {
 }
 
 pub fn all_conform() -> Vec<Event> {
-    run([
-        Outcome::Conforms,
-        Outcome::Conforms,
-        Outcome::Conforms,
-        Outcome::Conforms,
-    ])
+    run([Outcome::Conforms, Outcome::Conforms, Outcome::Conforms, Outcome::Conforms])
 }
 
 pub fn one_violated() -> Vec<Event> {
-    run([
-        twice(),
-        Outcome::Conforms,
-        without_restart(),
-        Outcome::Conforms,
-    ])
+    run([twice(), Outcome::Conforms, without_restart(), Outcome::Conforms])
 }
 
 pub fn one_inconclusive() -> Vec<Event> {
-    run([
-        Outcome::Conforms,
-        undecided(),
-        Outcome::Conforms,
-        Outcome::Conforms,
-    ])
+    run([Outcome::Conforms, undecided(), Outcome::Conforms, Outcome::Conforms])
 }
 
 pub fn interrupted() -> Vec<Event> {
@@ -222,9 +191,7 @@ pub fn record(events: &[Event]) -> Record {
 
 /// An empty folder of a test's own, below the build's.
 pub fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("report")
-        .join(name);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report").join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder).expect("nobody else uses it");
     }

@@ -38,7 +38,11 @@ pub struct Options {
 
 /// Runs a hub until `shutdown`. Exit codes are the product's: 1 when it cannot start with this environment, 0 when no
 /// configuration was to be had, or after an orderly end.
-pub async fn run(options: Options, environment: Vec<(String, String)>, shutdown: impl Future<Output = ()> + Send) -> ExitCode {
+pub async fn run(
+    options: Options,
+    environment: Vec<(String, String)>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> ExitCode {
     let settings = match Settings::read(environment) {
         Ok(settings) => Arc::new(settings),
         Err(error) => {
@@ -80,12 +84,7 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
         milestones,
         Box::new(move |event| counted.count(event)),
     )?;
-    let upstream = Upstream::new(Context {
-        settings: settings.clone(),
-        workload,
-        scope: scope.clone(),
-        dialler,
-    });
+    let upstream = Upstream::new(Context { settings: settings.clone(), workload, scope: scope.clone(), dialler });
 
     let mut tasks = JoinSet::new();
     scope.recall(&engine).await;
@@ -120,7 +119,13 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
     Ok(())
 }
 
-async fn open(listen: &IpAddr, settings: &Settings, head: Head, metrics: &Metrics, tasks: &mut JoinSet<()>) -> io::Result<()> {
+async fn open(
+    listen: &IpAddr,
+    settings: &Settings,
+    head: Head,
+    metrics: &Metrics,
+    tasks: &mut JoinSet<()>,
+) -> io::Result<()> {
     tracing::info!("Starting protocol heads - (MQTT)");
     let named = |what: &'static str, port: u16| {
         move |error: io::Error| io::Error::new(error.kind(), format!("{what} on {listen}:{port}: {error}"))

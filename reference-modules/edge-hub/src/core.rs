@@ -39,7 +39,9 @@ mod tests;
 pub use envelope::{Envelope, Telemetry, TwinChange};
 pub use events::Event;
 pub use ingress::MAX_MESSAGE_BYTES;
-pub use input::{AppendId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, PublishId, QueueId, SendId, SendOutcome};
+pub use input::{
+    AppendId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, PublishId, QueueId, SendId, SendOutcome,
+};
 pub use output::{Copy, Output, Remembered, Verdict};
 pub use time::Timestamp;
 
@@ -183,25 +185,14 @@ impl Core {
             Input::Disconnected { connection } => self.disconnected(connection),
             Input::Published { publish, telemetry } => self.published(publish, telemetry),
             Input::TwinChanged { publish, change } => self.twin_changed(publish, change),
-            Input::QueueOpened {
-                queue,
-                checkpoint,
-                tail,
-                length,
-            } => self.queue_opened(queue, checkpoint, tail, length),
+            Input::QueueOpened { queue, checkpoint, tail, length } => {
+                self.queue_opened(queue, checkpoint, tail, length)
+            }
             Input::Stored { append, offsets } => self.stored(append, offsets.as_deref()),
             Input::Read { queue, entries, next } => self.entries_read(queue, entries, next),
-            Input::Cleaned {
-                queue,
-                expired,
-                remaining,
-            } => self.cleaned(queue, expired, remaining),
+            Input::Cleaned { queue, expired, remaining } => self.cleaned(queue, expired, remaining),
             Input::Settled { delivery, outcome } => self.delivery_settled(delivery, outcome),
-            Input::Sent {
-                send,
-                accepted,
-                outcome,
-            } => self.sent(send, accepted, outcome),
+            Input::Sent { send, accepted, outcome } => self.sent(send, accepted, outcome),
             Input::Twin(document) => self.whole_twin(&document),
             Input::DesiredPatch(patch) => self.desired_patch(&patch),
             Input::TwinUnobtainable(why) => self.twin_unobtainable(&why),
@@ -244,17 +235,12 @@ impl Core {
             Arrival::OverLimit => return,
             Arrival::New => {}
             Arrival::TakesOver(older) => {
-                self.out.push(Output::Close {
-                    connection: older.connection,
-                });
+                self.out.push(Output::Close { connection: older.connection });
                 self.receiver_gone(older, true);
             }
         }
         let connected = self.clients.len();
-        self.out.push(Output::Event(Event::ClientConnected {
-            id: client.to_string(),
-            connected,
-        }));
+        self.out.push(Output::Event(Event::ClientConnected { id: client.to_string(), connected }));
         self.reported.connected(&client, &self.now.to_text());
         self.flush_reported();
     }
@@ -273,10 +259,7 @@ impl Core {
     fn disconnected(&mut self, connection: ConnectionId) {
         let Some((client, state)) = self.clients.disconnect(connection) else { return };
         let connected = self.clients.len();
-        self.out.push(Output::Event(Event::ClientDisconnected {
-            id: client.to_string(),
-            connected,
-        }));
+        self.out.push(Output::Event(Event::ClientDisconnected { id: client.to_string(), connected }));
         self.receiver_gone(state, self.settings.prompt_redelivery);
         self.reported.disconnected(&client, &self.now.to_text());
         self.flush_reported();
@@ -287,11 +270,7 @@ impl Core {
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
         let Some(queue) = endpoint.queues.get_mut(&priority) else { return };
         queue.opened(checkpoint, tail, length);
-        self.out.push(Output::Event(Event::QueueLength {
-            endpoint: endpoint.name.clone(),
-            priority,
-            length,
-        }));
+        self.out.push(Output::Event(Event::QueueLength { endpoint: endpoint.name.clone(), priority, length }));
         self.wake(id);
     }
 

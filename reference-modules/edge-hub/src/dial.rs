@@ -36,10 +36,7 @@ impl FromStr for ConnectTo {
         let (authority, address) = text.split_once('=').ok_or_else(|| NotConnectTo(text.to_owned()))?;
         let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
         match (port, address.parse()) {
-            (Some(_), Ok(address)) => Ok(ConnectTo {
-                authority: authority.to_lowercase(),
-                address,
-            }),
+            (Some(_), Ok(address)) => Ok(ConnectTo { authority: authority.to_lowercase(), address }),
             _ => Err(NotConnectTo(text.to_owned())),
         }
     }
@@ -67,10 +64,7 @@ impl Dialler {
             return Err(io::Error::other("the trust bundle is empty"));
         }
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        Ok(Dialler {
-            elsewhere: elsewhere.into(),
-            tls: TlsConnector::from(Arc::new(config)),
-        })
+        Ok(Dialler { elsewhere: elsewhere.into(), tls: TlsConnector::from(Arc::new(config)) })
     }
 
     /// Opens a TLS connection.
@@ -92,7 +86,13 @@ impl Dialler {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn post(&self, host: &str, path: &str, authorization: &str, body: String) -> io::Result<(StatusCode, Bytes)> {
+    pub async fn post(
+        &self,
+        host: &str,
+        path: &str,
+        authorization: &str,
+        body: String,
+    ) -> io::Result<(StatusCode, Bytes)> {
         let stream = self.dial(host, 443).await?;
         let request = Request::builder()
             .method(Method::POST)
@@ -114,9 +114,8 @@ pub async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> io::Result
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let driven = tokio::spawn(connection);
     let response = sender.send_request(request).await.map_err(io::Error::other)?;
     let status = response.status();

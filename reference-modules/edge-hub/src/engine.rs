@@ -100,18 +100,9 @@ impl Engine {
         observer: Box<dyn Fn(&Event) + Send>,
     ) -> io::Result<Engine> {
         let (commands, inbox) = channel();
-        let worker = Worker {
-            core,
-            store,
-            clients: HashMap::new(),
-            appended: Vec::new(),
-            upstream,
-            milestones,
-            observer,
-        };
-        std::thread::Builder::new()
-            .name(String::from("engine"))
-            .spawn(move || worker.run(&inbox))?;
+        let worker =
+            Worker { core, store, clients: HashMap::new(), appended: Vec::new(), upstream, milestones, observer };
+        std::thread::Builder::new().name(String::from("engine")).spawn(move || worker.run(&inbox))?;
         Ok(Engine { commands })
     }
 
@@ -168,11 +159,9 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, inbox: &Receiver<Command>) {
-        let document = |name: &str| self.store.document(name).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
-        let started = Input::Started {
-            cached: document(SEEN),
-            applied: document(APPLIED),
-        };
+        let document =
+            |name: &str| self.store.document(name).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
+        let started = Input::Started { cached: document(SEEN), applied: document(APPLIED) };
         self.tell(started);
         self.commit();
         loop {
@@ -283,12 +272,7 @@ impl Worker {
                     tracing::error!("Cannot erase a queue: {error}");
                 }
             }
-            Output::Append {
-                append,
-                envelope,
-                enqueued,
-                copies,
-            } => {
+            Output::Append { append, envelope, enqueued, copies } => {
                 let offsets = self.store.append(&envelope, enqueued, &copies);
                 self.appended.push((append, offsets));
             }
@@ -297,21 +281,14 @@ impl Worker {
                 Err(error) => tracing::error!("Cannot read a queue: {error}"),
             },
             Output::Checkpoint { queue, offset } => self.store.checkpoint(queue, offset),
-            Output::Clean {
-                queue,
-                checkpoint,
-                skipped,
-                entire,
-            } => match self.store.clean(queue, checkpoint, &skipped, entire, now()) {
-                Ok(cleaned) => {
-                    return Some(Input::Cleaned {
-                        queue,
-                        expired: cleaned.expired,
-                        remaining: cleaned.remaining,
-                    });
+            Output::Clean { queue, checkpoint, skipped, entire } => {
+                match self.store.clean(queue, checkpoint, &skipped, entire, now()) {
+                    Ok(cleaned) => {
+                        return Some(Input::Cleaned { queue, expired: cleaned.expired, remaining: cleaned.remaining });
+                    }
+                    Err(error) => tracing::error!("Cannot clean a queue: {error}"),
                 }
-                Err(error) => tracing::error!("Cannot clean a queue: {error}"),
-            },
+            }
             Output::Remember { as_what, document } => {
                 let name = match as_what {
                     Remembered::Seen => SEEN,
@@ -327,26 +304,12 @@ impl Worker {
 
     fn pass_on(&self, output: Output) {
         match output {
-            Output::Answer { publish, verdict } => self.to_client(
-                publish.connection,
-                ToClient::Answer {
-                    number: publish.number,
-                    verdict,
-                },
-            ),
-            Output::Deliver {
-                connection,
-                delivery,
-                input,
-                envelope,
-            } => self.to_client(
-                connection,
-                ToClient::Deliver {
-                    delivery,
-                    input,
-                    envelope,
-                },
-            ),
+            Output::Answer { publish, verdict } => {
+                self.to_client(publish.connection, ToClient::Answer { number: publish.number, verdict })
+            }
+            Output::Deliver { connection, delivery, input, envelope } => {
+                self.to_client(connection, ToClient::Deliver { delivery, input, envelope })
+            }
             Output::Close { connection } => self.to_client(connection, ToClient::Close),
             Output::Send { send, sender, messages } => self.to_upstream(ToUpstream::Send { send, sender, messages }),
             Output::Report { patch } => self.to_upstream(ToUpstream::Report { patch }),

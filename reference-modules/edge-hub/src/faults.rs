@@ -22,9 +22,7 @@ pub fn all() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// [`UnknownFault`] when no fault has this id, or another one is planted already.
 pub fn plant(id: &str) -> Result<(), UnknownFault> {
-    let known = all()
-        .find(|known| *known == id)
-        .ok_or_else(|| UnknownFault(id.to_owned()))?;
+    let known = all().find(|known| *known == id).ok_or_else(|| UnknownFault(id.to_owned()))?;
     PLANTED.set(known).map_err(|_| UnknownFault(id.to_owned()))
 }
 

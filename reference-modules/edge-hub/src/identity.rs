@@ -16,18 +16,12 @@ pub struct ClientId {
 impl ClientId {
     /// A downstream device, or the edge device itself.
     pub fn device(device: impl Into<String>) -> ClientId {
-        ClientId {
-            device: device.into(),
-            module: None,
-        }
+        ClientId { device: device.into(), module: None }
     }
 
     /// A module.
     pub fn module(device: impl Into<String>, module: impl Into<String>) -> ClientId {
-        ClientId {
-            device: device.into(),
-            module: Some(module.into()),
-        }
+        ClientId { device: device.into(), module: Some(module.into()) }
     }
 
     /// Reads the form that [`fmt::Display`] writes.

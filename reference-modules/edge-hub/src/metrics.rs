@@ -51,13 +51,21 @@ impl Metrics {
             series
         };
         Metrics {
-            received: counter("edgehub_messages_received_total", "Messages received from clients", &["route_output", "id"]),
+            received: counter(
+                "edgehub_messages_received_total",
+                "Messages received from clients",
+                &["route_output", "id"],
+            ),
             sent: counter(
                 "edgehub_messages_sent_total",
                 "Messages sent to clients or upstream",
                 &["from", "to", "from_route_output", "to_route_input", "priority"],
             ),
-            dropped: counter("edgehub_messages_dropped_total", "Messages given up", &["reason", "from", "from_route_output"]),
+            dropped: counter(
+                "edgehub_messages_dropped_total",
+                "Messages given up",
+                &["reason", "from", "from_route_output"],
+            ),
             unacknowledged: counter(
                 "edgehub_messages_unack_total",
                 "Messages not acknowledged",
@@ -77,14 +85,7 @@ impl Metrics {
     pub fn count(&self, event: &Event) {
         match event {
             Event::Received { id, output, .. } => self.received.with_label_values(&[output, id]).inc(),
-            Event::Sent {
-                from,
-                to,
-                output,
-                input,
-                priority,
-                ..
-            } => {
+            Event::Sent { from, to, output, input, priority, .. } => {
                 let priority = priority.to_string();
                 self.sent.with_label_values(&[from, to, output, input, &priority]).inc();
             }
@@ -94,11 +95,7 @@ impl Metrics {
             Event::Unacknowledged { from, output } => {
                 self.unacknowledged.with_label_values(&["storage_failure", from, output]).inc();
             }
-            Event::QueueLength {
-                endpoint,
-                priority,
-                length,
-            } => {
+            Event::QueueLength { endpoint, priority, length } => {
                 let priority = priority.to_string();
                 self.queue_length.with_label_values(&[endpoint, &priority]).set(*length as f64);
             }

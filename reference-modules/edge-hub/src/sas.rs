@@ -95,12 +95,8 @@ impl Token {
         if resource.is_empty() || signature.is_empty() || expiry_secs.abs() + GRACE_SECS > MAX_EXPIRY_SECS {
             return Err(Unreadable::Malformed);
         }
-        let token = Token {
-            audience: form_decode(resource),
-            signed: format!("{resource}\n{expiry}"),
-            signature,
-            expiry_secs,
-        };
+        let token =
+            Token { audience: form_decode(resource), signed: format!("{resource}\n{expiry}"), signature, expiry_secs };
         if token.expired(now_millis) {
             return Err(Unreadable::Expired);
         }
@@ -204,10 +200,7 @@ mod tests {
             client: claimed.clone(),
             enabled: row["state"] == "enabled",
             authentication: match row["auth"].as_str() {
-                Some("sas") => Authentication::Sas {
-                    primary: text("primaryKey"),
-                    secondary: text("secondaryKey"),
-                },
+                Some("sas") => Authentication::Sas { primary: text("primaryKey"), secondary: text("secondaryKey") },
                 _ => Authentication::Other,
             },
         };
@@ -249,10 +242,7 @@ mod tests {
         let stored = ServiceIdentity {
             client: client.clone(),
             enabled: true,
-            authentication: Authentication::Sas {
-                primary: key.clone(),
-                secondary: key,
-            },
+            authentication: Authentication::Sas { primary: key.clone(), secondary: key },
         };
         let token = Token::read(&token(audience, 2_000, &signature), 1_000_000).expect("readable");
         assert_eq!(token.proves(&client, &stored, ["hub.test", ""]), Ok(()));

@@ -260,7 +260,10 @@ mod tests {
 
     #[test]
     fn names_ignore_case() {
-        let settings = Settings::read(daemon(&[("MQTTSETTINGS__MAXKEEPALIVETIMEOUT", "00:00:20"), ("messageacktimeoutsecs", "3")]));
+        let settings = Settings::read(daemon(&[
+            ("MQTTSETTINGS__MAXKEEPALIVETIMEOUT", "00:00:20"),
+            ("messageacktimeoutsecs", "3"),
+        ]));
         let settings = settings.expect("complete");
         assert_eq!(settings.mqtt.max_keep_alive, Some(Duration::from_secs(20)));
         assert_eq!(settings.message_ack_timeout, Duration::from_secs(3));

@@ -88,13 +88,7 @@ impl Store {
 
     fn over(backend: Backend) -> io::Result<Store> {
         let next_message = backend.last(Space::Messages)?.map_or(0, |key| number(&key) + 1);
-        Ok(Store {
-            backend,
-            queues: HashMap::new(),
-            changes: Vec::new(),
-            next_message,
-            limit_bytes: None,
-        })
+        Ok(Store { backend, queues: HashMap::new(), changes: Vec::new(), next_message, limit_bytes: None })
     }
 
     /// Limits the bytes an in-memory store takes; on disk there is no limit.
@@ -178,11 +172,7 @@ impl Store {
             let opened = self.queues.get_mut(&copy.queue)?;
             let offset = opened.next;
             opened.next += 1;
-            let reference = Reference {
-                message,
-                enqueued,
-                time_to_live_millis: copy.time_to_live_millis,
-            };
+            let reference = Reference { message, enqueued, time_to_live_millis: copy.time_to_live_millis };
             self.changes.push(Change::Put(Space::Queues, entry_key(&opened.name, offset), reference.write()));
             offsets.push(offset);
         }
@@ -261,11 +251,15 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub fn clean(&mut self, queue: QueueId, checkpoint: u64, skipped: &[u64], entire: bool, now: Timestamp) -> io::Result<Cleaned> {
-        let mut cleaned = Cleaned {
-            expired: Vec::new(),
-            remaining: 0,
-        };
+    pub fn clean(
+        &mut self,
+        queue: QueueId,
+        checkpoint: u64,
+        skipped: &[u64],
+        entire: bool,
+        now: Timestamp,
+    ) -> io::Result<Cleaned> {
+        let mut cleaned = Cleaned { expired: Vec::new(), remaining: 0 };
         let Some(opened) = self.queues.get(&queue) else { return Ok(cleaned) };
         let (mut from, end) = (entry_key(&opened.name, 0), entry_key(&opened.name, u64::MAX));
         let mut removed = 0;
@@ -380,8 +374,7 @@ impl Reference {
     }
 
     fn expired(&self, now: Timestamp) -> bool {
-        self.time_to_live_millis
-            .is_some_and(|limit| now.since(self.enqueued).as_millis() >= u128::from(limit))
+        self.time_to_live_millis.is_some_and(|limit| now.since(self.enqueued).as_millis() >= u128::from(limit))
     }
 }
 

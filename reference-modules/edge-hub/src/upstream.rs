@@ -150,9 +150,9 @@ impl Upstream {
 
     fn give(&self, engine: &Engine, client: &ClientId, job: Job) -> io::Result<()> {
         let mut sessions = self.lock();
-        let inbox = sessions.entry(client.clone()).or_insert_with(|| {
-            Session::new(self.context.clone(), client.clone(), engine.clone(), None).start()
-        });
+        let inbox = sessions
+            .entry(client.clone())
+            .or_insert_with(|| Session::new(self.context.clone(), client.clone(), engine.clone(), None).start());
         inbox.send(job).map_err(|_| io::Error::other("the session has ended"))
     }
 

@@ -6,9 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::core::routing::{
-    Config, Message, MessageSource, Outcome, Route, RouteError, RoutingTable, Sink, evaluate,
-};
+use crate::core::routing::{Config, Message, MessageSource, Outcome, Route, RouteError, RoutingTable, Sink, evaluate};
 
 /// The edge device of the recordings.
 const EDGE_DEVICE_ID: &str = "edge1";
@@ -21,10 +19,7 @@ pub fn answer(row: &Value) -> Option<Value> {
     if row["op"] == "config" {
         return Some(json!({ "result": config(row["document"].as_str()?) }));
     }
-    if let Some(condition) = row["condition"]
-        .as_str()
-        .filter(|_| row["message"]["body_base64"].is_string())
-    {
+    if let Some(condition) = row["condition"].as_str().filter(|_| row["message"]["body_base64"].is_string()) {
         return condition_row(condition, &row["message"]);
     }
     if let Some(route) = row["id"].as_str().and(row["route"].as_str()) {
@@ -39,13 +34,9 @@ fn condition_row(condition: &str, message: &Value) -> Option<Value> {
         source: MessageSource::Device,
         properties: pairs(&message["app"]),
         system: pairs(&message["sys"]),
-        body: STANDARD
-            .decode(message["body_base64"].as_str()?)
-            .ok()?
-            .into(),
+        body: STANDARD.decode(message["body_base64"].as_str()?).ok()?.into(),
     };
-    let Ok(route) = Route::parse(&format!("FROM /messages WHERE {condition} INTO $upstream"))
-    else {
+    let Ok(route) = Route::parse(&format!("FROM /messages WHERE {condition} INTO $upstream")) else {
         return Some(json!({ "result": "compile-error", "stage": "route" }));
     };
     Some(match evaluate(&route.condition, &message) {
@@ -58,18 +49,12 @@ fn condition_row(condition: &str, message: &Value) -> Option<Value> {
 
 fn pairs(properties: &Value) -> Vec<(String, Option<String>)> {
     let pairs = properties.as_object().into_iter().flatten();
-    pairs
-        .map(|(name, value)| (name.clone(), value.as_str().map(str::to_owned)))
-        .collect()
+    pairs.map(|(name, value)| (name.clone(), value.as_str().map(str::to_owned))).collect()
 }
 
 /// `routes.jsonl`: how a route string is taken apart.
 fn route_row(route: &str) -> Value {
-    let Route {
-        source,
-        condition,
-        sink,
-    } = match Route::parse(route) {
+    let Route { source, condition, sink } = match Route::parse(route) {
         Ok(route) => route,
         Err(error) => {
             let kind = match error {
@@ -83,10 +68,9 @@ fn route_row(route: &str) -> Value {
     let document = json!({
         "schemaVersion": "1.0", "routes": { "r": route }, "storeAndForwardConfiguration": {},
     });
-    let compiles = Config::parse(EDGE_DEVICE_ID, &document.to_string())
-        .is_ok_and(|config| RoutingTable::compile(&config).is_ok());
-    let mut answer =
-        json!({ "result": "ok", "source": source, "condition": condition, "compiles": compiles });
+    let compiles =
+        Config::parse(EDGE_DEVICE_ID, &document.to_string()).is_ok_and(|config| RoutingTable::compile(&config).is_ok());
+    let mut answer = json!({ "result": "ok", "source": source, "condition": condition, "compiles": compiles });
     match sink {
         Sink::Upstream => answer["sink"] = json!("upstream"),
         Sink::Input { module, input } => {
@@ -105,10 +89,7 @@ fn source_row(pattern: &str, message: &Value) -> Option<Value> {
         source: match message["kind"].as_str()? {
             "device" => MessageSource::Device,
             "twin" => MessageSource::TwinChange,
-            "module" => MessageSource::Module {
-                module: text("module")?,
-                output: text("output"),
-            },
+            "module" => MessageSource::Module { module: text("module")?, output: text("output") },
             _ => return None,
         },
         properties: Vec::new(),
@@ -135,9 +116,7 @@ fn config(document: &str) -> Value {
         Ok(config) => config,
         Err(cause) => return json!({ "error": cause.to_string() }),
     };
-    config
-        .routes
-        .sort_by(|one, other| one.name.cmp(&other.name));
+    config.routes.sort_by(|one, other| one.name.cmp(&other.name));
     let routes: Vec<Value> = config
         .routes
         .iter()
@@ -152,9 +131,7 @@ fn config(document: &str) -> Value {
             })
         })
         .collect();
-    let broker = config
-        .broker
-        .map(|counts| json!({ "bridges": counts.bridges, "statements": counts.statements }));
+    let broker = config.broker.map(|counts| json!({ "bridges": counts.bridges, "statements": counts.statements }));
     json!({
         "ok": true, "schemaVersion": config.schema_version, "routes": routes,
         "timeToLiveSecs": config.time_to_live_secs, "infinite": config.time_to_live_secs < 0,

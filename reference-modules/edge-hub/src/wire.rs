@@ -235,7 +235,13 @@ fn id_first(body: &Bytes) -> Result<u16, Undecodable> {
 ///
 /// # Errors
 /// [`Unwritable`].
-pub fn write_connect(client: &str, user: &str, password: &str, keep_alive_secs: u16, clean: bool) -> Result<Vec<u8>, Unwritable> {
+pub fn write_connect(
+    client: &str,
+    user: &str,
+    password: &str,
+    keep_alive_secs: u16,
+    clean: bool,
+) -> Result<Vec<u8>, Unwritable> {
     let connect = Connect::builder()
         .client_id(client)?
         .user_name(user)?

@@ -26,27 +26,13 @@ fn configurations_agree_with_the_product() {
 
 /// Replays one file; rows marked `uncertain` are left out.
 fn agrees(file: &str, rows: usize) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures/vectors")
-        .join(file);
-    let text =
-        std::fs::read_to_string(&path).expect("the recorded vectors are part of the repository");
-    let all: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("every line is JSON"))
-        .collect();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/vectors").join(file);
+    let text = std::fs::read_to_string(&path).expect("the recorded vectors are part of the repository");
+    let all: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect();
     assert_eq!(all.len(), rows, "{file} is complete");
-    let differences: Vec<String> = all
-        .iter()
-        .filter(|row| row.get("uncertain").is_none())
-        .filter_map(difference)
-        .collect();
-    assert!(
-        differences.is_empty(),
-        "{} rows of {file} differ\n{}",
-        differences.len(),
-        differences.join("\n")
-    );
+    let differences: Vec<String> =
+        all.iter().filter(|row| row.get("uncertain").is_none()).filter_map(difference).collect();
+    assert!(differences.is_empty(), "{} rows of {file} differ\n{}", differences.len(), differences.join("\n"));
 }
 
 fn difference(row: &Value) -> Option<String> {
@@ -58,16 +44,11 @@ fn difference(row: &Value) -> Option<String> {
         let recorded = &row[name];
         match name.as_str() {
             // Texts and kinds of errors depend on the product's libraries.
-            "result" if value.is_object() && value.get("error").is_some() => {
-                recorded.get("error").is_none()
-            }
+            "result" if value.is_object() && value.get("error").is_some() => recorded.get("error").is_none(),
             // The product refuses both when it compiles, and explains only one.
             "stage" if value == "compile" => recorded != "compile" && recorded != "internal",
             _ => recorded != value,
         }
     };
-    members
-        .iter()
-        .any(differs)
-        .then(|| format!("{row}\n    answered {answer}"))
+    members.iter().any(differs).then(|| format!("{row}\n    answered {answer}"))
 }

@@ -45,7 +45,16 @@ mod tests {
 
     #[test]
     fn what_has_no_temperature_is_not() {
-        let bodies = ["", "no JSON", "[]", "30", "{}", r#"{"temperature":"30"}"#, r#"{"Temperature":30}"#, r#"{"temperature":null}"#];
+        let bodies = [
+            "",
+            "no JSON",
+            "[]",
+            "30",
+            "{}",
+            r#"{"temperature":"30"}"#,
+            r#"{"Temperature":30}"#,
+            r#"{"temperature":null}"#,
+        ];
         for body in bodies {
             assert_eq!(alert(&reading(body), 25.0), None, "{body}");
         }

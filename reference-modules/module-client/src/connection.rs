@@ -42,14 +42,7 @@ impl Connection {
     pub(crate) fn to_port(environment: Environment, port: u16) -> Self {
         // What is sent waits in the outbox; the channel only hands it over.
         let (outgoing_to, outgoing) = mpsc::channel(1);
-        Self {
-            environment,
-            port,
-            outbox: Outbox::default(),
-            outgoing,
-            outgoing_to,
-            inputs_to: None,
-        }
+        Self { environment, port, outbox: Outbox::default(), outgoing, outgoing_to, inputs_to: None }
     }
 
     /// Where to send messages. Any number of these can be had.
@@ -167,11 +160,8 @@ impl Outputs {
     /// [`Error::Closed`] when the connection is not run any more.
     pub async fn send(&self, output: &str, message: &Message) -> Result<(), Error> {
         let (acknowledged, told) = oneshot::channel();
-        let outgoing = Outgoing {
-            topic: self.topics.output(output, message),
-            payload: message.body.clone(),
-            acknowledged,
-        };
+        let outgoing =
+            Outgoing { topic: self.topics.output(output, message), payload: message.body.clone(), acknowledged };
         self.outgoing_to.send(outgoing).await.map_err(|_| Error::Closed)?;
         told.await.map_err(|_| Error::Closed)
     }

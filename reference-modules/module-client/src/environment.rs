@@ -44,9 +44,7 @@ impl Environment {
         let mut variables: HashMap<String, String> = variables.into_iter().collect();
         let mut take = |variable: &'static str| {
             let value = variables.remove(variable);
-            value
-                .filter(|value| !value.trim().is_empty())
-                .ok_or(Error::Missing { variable })
+            value.filter(|value| !value.trim().is_empty()).ok_or(Error::Missing { variable })
         };
         let scheme = take("IOTEDGE_AUTHSCHEME")?;
         if !scheme.eq_ignore_ascii_case(AUTH_SCHEME) {
@@ -78,9 +76,7 @@ fn workload_uri(uri: &str) -> Result<WorkloadUri, Error> {
 }
 
 fn has_port(authority: &str) -> bool {
-    authority
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 /// A setting of the module's own, or `default` when the variable is not there.
@@ -94,21 +90,14 @@ pub fn setting<T: FromStr>(
     expected: &'static str,
 ) -> Result<T, Error> {
     match variables.iter().find(|(name, _)| name == variable) {
-        Some((_, value)) => value
-            .trim()
-            .parse()
-            .map_err(|_| invalid(variable, value, expected)),
+        Some((_, value)) => value.trim().parse().map_err(|_| invalid(variable, value, expected)),
         None => Ok(default),
     }
 }
 
 fn invalid(variable: &'static str, value: &str, expected: &'static str) -> Error {
     let value = value.to_owned();
-    Error::Invalid {
-        variable,
-        value,
-        expected,
-    }
+    Error::Invalid { variable, value, expected }
 }
 
 /// What a module cannot go on with. Everything else, it waits for.
@@ -152,18 +141,13 @@ mod tests {
 
     fn contract() -> Vec<(String, String)> {
         let pairs = CONTRACT.iter();
-        pairs
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
     fn the_contract_is_read() {
         let environment = Environment::read(contract()).unwrap();
-        assert_eq!(
-            environment.workload,
-            WorkloadUri::Unix("/var/run/iotedge/workload.sock".into())
-        );
+        assert_eq!(environment.workload, WorkloadUri::Unix("/var/run/iotedge/workload.sock".into()));
         assert_eq!(environment.gateway_host, "edgehost");
         assert_eq!(environment.iot_hub_host, "iothub.test");
     }

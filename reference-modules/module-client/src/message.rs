@@ -16,10 +16,7 @@ pub struct Message {
 impl Message {
     /// A message with a JSON body, marked as such: conditions of routes can look into it.
     pub fn json(body: &Value) -> Self {
-        let mut message = Self {
-            body: body.to_string().into_bytes(),
-            properties: Vec::new(),
-        };
+        let mut message = Self { body: body.to_string().into_bytes(), properties: Vec::new() };
         message.set("$.ct", "application/json");
         message.set("$.ce", "utf-8");
         message

@@ -39,10 +39,7 @@ impl Outbox {
     }
 
     pub(crate) fn add(&mut self, outgoing: Outgoing) -> &Outgoing {
-        self.entries.push_back(Entry {
-            outgoing,
-            packet_id: None,
-        });
+        self.entries.push_back(Entry { outgoing, packet_id: None });
         let added = self.entries.back().expect("it was just added");
         &added.outgoing
     }
@@ -80,11 +77,7 @@ mod tests {
 
     fn outgoing(topic: &str) -> (Outgoing, oneshot::Receiver<()>) {
         let (acknowledged, told) = oneshot::channel();
-        let outgoing = Outgoing {
-            topic: topic.to_owned(),
-            payload: Vec::new(),
-            acknowledged,
-        };
+        let outgoing = Outgoing { topic: topic.to_owned(), payload: Vec::new(), acknowledged };
         (outgoing, told)
     }
 

@@ -45,20 +45,25 @@ mod tests {
 
     fn properties(pairs: &[(&str, Option<&str>)]) -> Properties {
         let pairs = pairs.iter();
-        pairs
-            .map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)))
-            .collect()
+        pairs.map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect()
     }
 
     #[test]
     fn a_bag_is_written_with_everything_reserved_encoded() {
-        let pairs = properties(&[("$.mid", Some("a/b")), ("né e", Some("1=2&3+%")), ("bare", None), ("empty", Some(""))]);
+        let pairs =
+            properties(&[("$.mid", Some("a/b")), ("né e", Some("1=2&3+%")), ("bare", None), ("empty", Some(""))]);
         assert_eq!(write(&pairs), "%24.mid=a%2Fb&n%C3%A9%20e=1%3D2%263%2B%25&bare&empty=");
     }
 
     #[test]
     fn a_bag_is_read_with_plus_as_plus_and_odd_escapes_as_text() {
-        let expected = properties(&[("$.cdid", Some("edge1")), ("a", Some("1+1")), ("bare", None), ("e", Some("")), ("x%zz", Some("%FF"))]);
+        let expected = properties(&[
+            ("$.cdid", Some("edge1")),
+            ("a", Some("1+1")),
+            ("bare", None),
+            ("e", Some("")),
+            ("x%zz", Some("%FF")),
+        ]);
         assert_eq!(read("%24.cdid=edge1&a=1+1&bare&e=&x%zz=%FF"), expected);
         assert_eq!(read(""), []);
     }

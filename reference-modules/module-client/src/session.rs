@@ -68,14 +68,9 @@ impl Session {
         password: String,
         tls: Arc<ClientConfig>,
     ) -> Result<Self, ConnectionError> {
-        let Environment {
-            iot_hub_host,
-            gateway_host,
-            device,
-            module,
-            ..
-        } = environment;
-        let user_name = format!("{iot_hub_host}/{device}/{module}/?api-version=2021-04-12&DeviceClientType=module-client");
+        let Environment { iot_hub_host, gateway_host, device, module, .. } = environment;
+        let user_name =
+            format!("{iot_hub_host}/{device}/{module}/?api-version=2021-04-12&DeviceClientType=module-client");
         let mut options = MqttOptions::new(format!("{device}/{module}"), gateway_host, port);
         options
             .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)))
@@ -93,22 +88,14 @@ impl Session {
         loop {
             if let Event::Incoming(Packet::ConnAck(_)) = events.poll().await? {
                 let topics = Topics::of(device, module);
-                return Ok(Self {
-                    client,
-                    events,
-                    topics,
-                });
+                return Ok(Self { client, events, topics });
             }
         }
     }
 
     /// Sends and receives until told to stop, or the password gets old, or the connection ends.
     pub(crate) async fn run(self, flow: Flow<'_>, stop: &mut Stop, expires: Instant) -> Result<End, Lost> {
-        let Self {
-            client,
-            mut events,
-            topics,
-        } = self;
+        let Self { client, mut events, topics } = self;
         if flow.inputs.is_some() {
             client.try_subscribe(topics.inputs(), QoS::AtLeastOnce)?;
         }
@@ -171,20 +158,11 @@ fn arrived(
         tracing::warn!(topic = publish.topic, "passed over a message that came to no input");
         return client.try_ack(&publish);
     };
-    let Arrived {
-        input: name,
-        message,
-        sender,
-    } = arrived;
+    let Arrived { input: name, message, sender } = arrived;
     let client = client.clone();
     let receipt = Receipt { client, publish };
     // A module that does not take its inputs any more is about to leave. The hub keeps them.
-    let _ = inputs.send(Input {
-        name,
-        message,
-        sender,
-        receipt,
-    });
+    let _ = inputs.send(Input { name, message, sender, receipt });
     Ok(())
 }
 

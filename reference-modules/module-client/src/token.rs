@@ -12,18 +12,10 @@ pub(crate) struct Unsigned {
 impl Unsigned {
     /// A token for the module, good until `expires`, in seconds since 1970.
     pub(crate) fn until(expires: u64, environment: &Environment) -> Self {
-        let Environment {
-            iot_hub_host,
-            device,
-            module,
-            ..
-        } = environment;
+        let Environment { iot_hub_host, device, module, .. } = environment;
         // The hub decodes the audience as a whole, and once more the ids in it.
         let audience = format!("{iot_hub_host}/devices/{}/modules/{}", encode(device), encode(module));
-        Self {
-            audience: encode(&audience),
-            expires,
-        }
+        Self { audience: encode(&audience), expires }
     }
 
     pub(crate) fn text(&self) -> String {

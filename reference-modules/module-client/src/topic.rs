@@ -56,10 +56,7 @@ impl Topics {
         Some(Arrived {
             input: input.to_owned(),
             sender: sender.join("/"),
-            message: Message {
-                body: payload.to_vec(),
-                properties,
-            },
+            message: Message { body: payload.to_vec(), properties },
         })
     }
 }
@@ -72,16 +69,15 @@ mod tests {
         let pairs = pairs.iter();
         Message {
             body: b"body".to_vec(),
-            properties: pairs
-                .map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)))
-                .collect(),
+            properties: pairs.map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect(),
         }
     }
 
     #[test]
     fn an_output_is_a_property_of_the_message() {
         let topics = Topics::of("edge 1", "relay");
-        let topic = topics.output("alert/s", &message(&[("$.on", Some("old")), ("level", Some("high")), ("bare", None)]));
+        let topic =
+            topics.output("alert/s", &message(&[("$.on", Some("old")), ("level", Some("high")), ("bare", None)]));
         assert_eq!(topic, "devices/edge 1/modules/relay/messages/events/%24.on=alert%2Fs&level=high&bare");
     }
 
@@ -99,14 +95,20 @@ mod tests {
 
     #[test]
     fn a_leaf_device_sends_without_a_module() {
-        let arrived = Topics::of("edge1", "filter").arrived("devices/edge1/modules/filter/inputs/in1/%24.cdid=leaf", b"");
+        let arrived =
+            Topics::of("edge1", "filter").arrived("devices/edge1/modules/filter/inputs/in1/%24.cdid=leaf", b"");
         assert_eq!(arrived.unwrap().sender, "leaf");
     }
 
     #[test]
     fn what_did_not_come_to_an_input_is_nothing() {
         let topics = Topics::of("edge1", "filter");
-        for topic in ["", "devices/edge1/modules/filter/messages/x", "devices/edge1/modules/filter2/inputs/i/a=b", "$iothub/twin/res/200"] {
+        for topic in [
+            "",
+            "devices/edge1/modules/filter/messages/x",
+            "devices/edge1/modules/filter2/inputs/i/a=b",
+            "$iothub/twin/res/200",
+        ] {
             assert_eq!(topics.arrived(topic, b""), None, "{topic}");
         }
     }

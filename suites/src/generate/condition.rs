@@ -75,8 +75,20 @@ fn property() -> Text {
 
 fn system() -> Text {
     select(vec![
-        "$messageId", "$contentType", "{$messageId}", "{ $userId }", "$cid", "$MESSAGEID", "$connectionModuleId", "$connectionDeviceId",
-        "$outputName", "$nosuch", "$correlationId", "$edgeHubOriginInterface", "$to", "$dt-subject",
+        "$messageId",
+        "$contentType",
+        "{$messageId}",
+        "{ $userId }",
+        "$cid",
+        "$MESSAGEID",
+        "$connectionModuleId",
+        "$connectionDeviceId",
+        "$outputName",
+        "$nosuch",
+        "$correlationId",
+        "$edgeHubOriginInterface",
+        "$to",
+        "$dt-subject",
     ])
     .prop_map(str::to_owned)
     .boxed()
@@ -101,7 +113,9 @@ fn text(depth: u32) -> Text {
 }
 
 fn escaped() -> Text {
-    select(vec![r"'\u0070ress'", r"'it\'s'", r#"'a\\b'"#, r"'\ud83d\ude00'", r"'\ufffd'"]).prop_map(str::to_owned).boxed()
+    select(vec![r"'\u0070ress'", r"'it\'s'", r#"'a\\b'"#, r"'\ud83d\ude00'", r"'\ufffd'"])
+        .prop_map(str::to_owned)
+        .boxed()
 }
 
 fn number(depth: u32) -> Text {
@@ -155,26 +169,84 @@ fn anything() -> Text {
 }
 
 fn predicate() -> Text {
-    (select(vec!["starts_with", "ends_with", "contains", "CONTAINS"]), prop_oneof![3 => text(1), 1 => path()], prop_oneof![3 => literal(), 1 => property()])
+    (
+        select(vec!["starts_with", "ends_with", "contains", "CONTAINS"]),
+        prop_oneof![3 => text(1), 1 => path()],
+        prop_oneof![3 => literal(), 1 => property()],
+    )
         .prop_map(|(name, text, part)| format!("{name}({text}, {part})"))
         .boxed()
 }
 
 fn tested() -> Text {
     let subject = prop_oneof![3 => property(), 2 => path(), 1 => system(), 1 => number(0), 1 => literal(), 1 => select(vec!["null", "undefined", "true"]).prop_map(str::to_owned)];
-    (select(vec!["is_defined", "is_null", "is_bool", "is_number", "is_string", "IS_DEFINED"]), subject).prop_map(|(name, subject)| format!("{name}({subject})")).boxed()
+    (select(vec!["is_defined", "is_null", "is_bool", "is_number", "is_string", "IS_DEFINED"]), subject)
+        .prop_map(|(name, subject)| format!("{name}({subject})"))
+        .boxed()
 }
 
 /// A text that is refused, and where.
 pub fn broken_condition() -> impl Strategy<Value = (String, Refused)> {
-    let parsing = (property(), literal(), select(vec![
-        "§ = ", "§ == ¤", "§ = ¤ junk", "= ¤", "()", "§ = ¤ and", "§ && ¤", "starts_with(§, ¤", "§ = ¤)", "{§} = ¤", "§ = [¤]", "not", "§ = ¤ ¤", "§ in (¤)", "§ LIKE ¤", "5 -3 = 2", "count='7'and § = ¤",
-    ]))
-        .prop_map(|(property, literal, shape)| (shape.replace('§', &property).replace('¤', &literal), Refused::Parsing));
-    let compiling = (property(), literal(), select(vec![
-        "§ = 12", "§ = null", "§ = true", "not §", "(§ = ¤", "§ = ¤ and 1", "nosuch(§)", "is_array(§)", "concat(¤)", "upper(§, ¤)", "- § = 1", "§ + ¤ = ¤", "§ ?? ¤ = ¤", "$body.n % 2 = 0", "- $body.n = 1",
-        "true and $body.ok", "1 < 2 < 3", "null and undefined", "length(12) = 2", "@ § = ¤", "$body. = 1", "$body.5 = 1", "$body.a[x] = 1", "twin_change_includes(§)", "e5 = 1", "5. = 5",
-    ]))
-        .prop_map(|(property, literal, shape)| (shape.replace('§', &property).replace('¤', &literal), Refused::Compiling));
+    let parsing = (
+        property(),
+        literal(),
+        select(vec![
+            "§ = ",
+            "§ == ¤",
+            "§ = ¤ junk",
+            "= ¤",
+            "()",
+            "§ = ¤ and",
+            "§ && ¤",
+            "starts_with(§, ¤",
+            "§ = ¤)",
+            "{§} = ¤",
+            "§ = [¤]",
+            "not",
+            "§ = ¤ ¤",
+            "§ in (¤)",
+            "§ LIKE ¤",
+            "5 -3 = 2",
+            "count='7'and § = ¤",
+        ]),
+    )
+        .prop_map(|(property, literal, shape)| {
+            (shape.replace('§', &property).replace('¤', &literal), Refused::Parsing)
+        });
+    let compiling = (
+        property(),
+        literal(),
+        select(vec![
+            "§ = 12",
+            "§ = null",
+            "§ = true",
+            "not §",
+            "(§ = ¤",
+            "§ = ¤ and 1",
+            "nosuch(§)",
+            "is_array(§)",
+            "concat(¤)",
+            "upper(§, ¤)",
+            "- § = 1",
+            "§ + ¤ = ¤",
+            "§ ?? ¤ = ¤",
+            "$body.n % 2 = 0",
+            "- $body.n = 1",
+            "true and $body.ok",
+            "1 < 2 < 3",
+            "null and undefined",
+            "length(12) = 2",
+            "@ § = ¤",
+            "$body. = 1",
+            "$body.5 = 1",
+            "$body.a[x] = 1",
+            "twin_change_includes(§)",
+            "e5 = 1",
+            "5. = 5",
+        ]),
+    )
+        .prop_map(|(property, literal, shape)| {
+            (shape.replace('§', &property).replace('¤', &literal), Refused::Compiling)
+        });
     prop_oneof![parsing, compiling]
 }

@@ -16,12 +16,7 @@ pub fn message() -> impl Strategy<Value = Outgoing> {
             _ => body.into_bytes(),
         };
         system.extend(encoding.map(|encoding| ("contentEncoding".to_owned(), Some(encoding.to_owned()))));
-        Outgoing {
-            output: None,
-            properties,
-            system,
-            body: body.into(),
-        }
+        Outgoing { output: None, properties, system, body: body.into() }
     })
 }
 
@@ -59,7 +54,8 @@ fn system() -> impl Strategy<Value = (Properties, Option<&'static str>)> {
             ("creationTime", created),
             ("contentType", content_type),
         ];
-        let system = given.iter().filter_map(|(name, value)| Some(((*name).to_owned(), Some((*value)?.to_owned())))).collect();
+        let system =
+            given.iter().filter_map(|(name, value)| Some(((*name).to_owned(), Some((*value)?.to_owned())))).collect();
         (system, encoding)
     })
 }
@@ -79,7 +75,11 @@ fn object(depth: u32) -> BoxedStrategy<Value> {
     } else {
         prop_oneof![4 => scalar(), 1 => object(depth - 1), 1 => proptest::collection::vec(scalar(), 0..4).prop_map(|list| json!(list))].boxed()
     };
-    (subsequence(MEMBERS.to_vec(), 0..=MEMBERS.len()), proptest::collection::vec(member, MEMBERS.len()), proptest::collection::vec(scalar(), 0..4))
+    (
+        subsequence(MEMBERS.to_vec(), 0..=MEMBERS.len()),
+        proptest::collection::vec(member, MEMBERS.len()),
+        proptest::collection::vec(scalar(), 0..4),
+    )
         .prop_map(|(names, values, list)| {
             let mut members: Map<String, Value> = names.into_iter().map(str::to_owned).zip(values).collect();
             members.insert("list".to_owned(), json!(list));

@@ -70,7 +70,9 @@ fn operand(tokens: &[Token], at: usize) -> Ends {
             }
             ends
         }
-        Some(Kind::OpenBrace) if kind(at + 1) == Some(Kind::System) && kind(at + 2) == Some(Kind::CloseBrace) => Ends::from([at + 3]),
+        Some(Kind::OpenBrace) if kind(at + 1) == Some(Kind::System) && kind(at + 2) == Some(Kind::CloseBrace) => {
+            Ends::from([at + 3])
+        }
         Some(Kind::Name) if kind(at + 1) == Some(Kind::Open) => call(tokens, at + 2),
         Some(kind) if simple(kind) => Ends::from([at + 1]),
         _ => Ends::new(),
@@ -106,7 +108,17 @@ fn call(tokens: &[Token], at: usize) -> Ends {
 fn simple(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::Text | Kind::Unterminated | Kind::Integer | Kind::Hex | Kind::Real | Kind::True | Kind::False | Kind::Null | Kind::Undefined | Kind::System | Kind::Name
+        Kind::Text
+            | Kind::Unterminated
+            | Kind::Integer
+            | Kind::Hex
+            | Kind::Real
+            | Kind::True
+            | Kind::False
+            | Kind::Null
+            | Kind::Undefined
+            | Kind::System
+            | Kind::Name
     )
 }
 

@@ -96,7 +96,9 @@ pub(super) fn select(message: &Message, path: &Path) -> Value {
         for json in selected {
             match (step, json) {
                 (Step::Element(None), _) => return Value::Undefined,
-                (Step::Member(name), Json::Object(members)) => next.extend(members.iter().find(|(known, _)| known == name).map(|(_, json)| json)),
+                (Step::Member(name), Json::Object(members)) => {
+                    next.extend(members.iter().find(|(known, _)| known == name).map(|(_, json)| json))
+                }
                 (Step::Any, Json::Object(members)) => next.extend(members.iter().map(|(_, json)| json)),
                 (Step::Element(Some(index)), Json::Array(elements)) => next.extend(elements.get(*index)),
                 _ => {}
@@ -122,7 +124,8 @@ fn readable(message: &Message) -> Option<Json> {
     }
     let body = &message.body;
     // A byte order mark of any encoding spoils the body.
-    let marks: [&[u8]; 5] = [&[0xEF, 0xBB, 0xBF], &[0xFF, 0xFE], &[0xFE, 0xFF], &[0xFF, 0xFE, 0, 0], &[0, 0, 0xFE, 0xFF]];
+    let marks: [&[u8]; 5] =
+        [&[0xEF, 0xBB, 0xBF], &[0xFF, 0xFE], &[0xFE, 0xFF], &[0xFF, 0xFE, 0, 0], &[0, 0, 0xFE, 0xFF]];
     if marks.iter().any(|mark| body.starts_with(mark)) {
         return None;
     }

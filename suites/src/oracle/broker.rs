@@ -19,7 +19,10 @@ pub(super) fn broker(section: &Map<String, Value>) -> Result<Broker, Refused> {
     for statement in list(section, "authorizations")? {
         let statement = object(Some(statement))?;
         let identities = strings(find(statement, "identities").ok_or(Refused)?)?;
-        demand(!identities.is_empty() && identities.iter().all(|identity| !identity.is_empty() && variables_known(identity)))?;
+        demand(
+            !identities.is_empty()
+                && identities.iter().all(|identity| !identity.is_empty() && variables_known(identity)),
+        )?;
         for kind in ["allow", "deny"] {
             for rule in list(statement, kind)? {
                 valid_rule(object(Some(rule))?)?;
@@ -31,10 +34,7 @@ pub(super) fn broker(section: &Map<String, Value>) -> Result<Broker, Refused> {
     for bridge in bridges {
         valid_bridge(object(Some(bridge))?)?;
     }
-    Ok(Broker {
-        bridges: bridges.len(),
-        statements,
-    })
+    Ok(Broker { bridges: bridges.len(), statements })
 }
 
 fn demand(holds: bool) -> Result<(), Refused> {
@@ -55,7 +55,12 @@ fn strings(value: &Value) -> Result<Vec<&str>, Refused> {
 
 fn valid_rule(rule: &Map<String, Value>) -> Result<(), Refused> {
     let operations = strings(find(rule, "operations").ok_or(Refused)?)?;
-    demand(!operations.is_empty() && operations.iter().all(|operation| matches!(*operation, "mqtt:connect" | "mqtt:publish" | "mqtt:subscribe")))?;
+    demand(
+        !operations.is_empty()
+            && operations
+                .iter()
+                .all(|operation| matches!(*operation, "mqtt:connect" | "mqtt:publish" | "mqtt:subscribe")),
+    )?;
     let resources = match find(rule, "resources") {
         None | Some(Value::Null) => Vec::new(),
         Some(resources) => strings(resources)?,
@@ -91,7 +96,9 @@ fn valid_bridge(bridge: &Map<String, Value>) -> Result<(), Refused> {
 fn variables_known(text: &str) -> bool {
     let mut parts = text.split("{{").skip(1);
     parts.all(|part| match part.split_once("}}") {
-        Some((name, _)) => matches!(name, "iot:identity" | "iot:device_id" | "iot:module_id" | "mqtt:client_id" | "iot:this_device_id"),
+        Some((name, _)) => {
+            matches!(name, "iot:identity" | "iot:device_id" | "iot:module_id" | "mqtt:client_id" | "iot:this_device_id")
+        }
         None => true,
     })
 }

@@ -107,7 +107,8 @@ fn schema_text(text: &str, root: &Map<String, Value>) -> Read<String> {
     match root.get("schemaVersion") {
         Some(Value::String(version)) => Ok(version.clone()),
         Some(Value::Number(_)) => {
-            let members: std::collections::HashMap<String, Box<RawValue>> = serde_json::from_str(text).map_err(|_| Refused)?;
+            let members: std::collections::HashMap<String, Box<RawValue>> =
+                serde_json::from_str(text).map_err(|_| Refused)?;
             members.get("schemaVersion").map(|raw| raw.get().trim().to_owned()).ok_or(Refused)
         }
         _ => Err(Refused),
@@ -170,17 +171,15 @@ fn routes(root: &Map<String, Value>, minor: u32) -> Read<Vec<DocumentRoute>> {
 }
 
 fn named(name: String, text: &str, priority: u32, time_to_live_secs: u32) -> Read<DocumentRoute> {
-    Ok(DocumentRoute {
-        name,
-        route: route(text).map_err(|_| Refused)?,
-        priority,
-        time_to_live_secs,
-    })
+    Ok(DocumentRoute { name, route: route(text).map_err(|_| Refused)?, priority, time_to_live_secs })
 }
 
 /// From 1.1 on a route is called by the path of its member.
 fn path_name(name: &str) -> Read<String> {
-    const SPECIAL: &[char] = &['.', ' ', '\'', '/', '"', '[', ']', '(', ')', '\t', '\n', '\r', '\u{c}', '\u{8}', '\\', '\u{85}', '\u{2028}', '\u{2029}'];
+    const SPECIAL: &[char] = &[
+        '.', ' ', '\'', '/', '"', '[', ']', '(', ')', '\t', '\n', '\r', '\u{c}', '\u{8}', '\\', '\u{85}', '\u{2028}',
+        '\u{2029}',
+    ];
     match name {
         "" => Err(Refused),
         name if name.contains(SPECIAL) => Ok(format!("['{}']", name.replace('\\', "\\\\").replace('\'', "\\'"))),

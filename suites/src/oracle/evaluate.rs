@@ -59,7 +59,8 @@ pub(super) fn value(tree: &Tree, message: &Message) -> Value {
             binary(*operator, value(left, message), value(right, message), dynamic)
         }
         Tree::Call(name, arguments) => {
-            let arguments: Vec<(Type, Value)> = arguments.iter().map(|argument| (static_type(argument), value(argument, message))).collect();
+            let arguments: Vec<(Type, Value)> =
+                arguments.iter().map(|argument| (static_type(argument), value(argument, message))).collect();
             function::call(name, &arguments)
         }
     }
@@ -89,9 +90,17 @@ fn binary(operator: Kind, left: Value, right: Value, dynamic: bool) -> Value {
             if dynamic { Value::Number(number) } else { Value::number(number) }
         }
         Kind::Concat => function::concat(&[left, right]),
-        Kind::Coalesce => if left == Value::Undefined { right } else { left },
+        Kind::Coalesce => {
+            if left == Value::Undefined {
+                right
+            } else {
+                left
+            }
+        }
         Kind::And | Kind::Or if dynamic => match (left, right) {
-            (Value::Bool(left), Value::Bool(right)) => Value::Bool(if operator == Kind::And { left && right } else { left || right }),
+            (Value::Bool(left), Value::Bool(right)) => {
+                Value::Bool(if operator == Kind::And { left && right } else { left || right })
+            }
             _ => Value::Undefined,
         },
         Kind::And => and(left, right),
@@ -118,7 +127,10 @@ fn holds(operator: Kind, order: Ordering) -> bool {
 /// `and`, with null as a fourth value: null wins, then false, then undefined.
 fn and(left: Value, right: Value) -> Value {
     let either = |wanted: &Value| left == *wanted || right == *wanted;
-    [Value::Null, Value::Bool(false), Value::Undefined].into_iter().find(|value| either(value)).unwrap_or(Value::Bool(true))
+    [Value::Null, Value::Bool(false), Value::Undefined]
+        .into_iter()
+        .find(|value| either(value))
+        .unwrap_or(Value::Bool(true))
 }
 
 /// `or`: true wins; null gives way to the other side.

@@ -40,7 +40,9 @@ pub(super) fn result_type(name: &str, types: &[Type]) -> Option<Type> {
     let good = if name == "concat" {
         types.len() >= 2 && types.iter().all(|given| fits(Type::Text, *given))
     } else {
-        shapes.iter().any(|shape| shape.len() == types.len() && shape.iter().zip(types).all(|(wanted, given)| fits(*wanted, *given)))
+        shapes.iter().any(|shape| {
+            shape.len() == types.len() && shape.iter().zip(types).all(|(wanted, given)| fits(*wanted, *given))
+        })
     };
     good.then_some(*result)
 }
@@ -58,7 +60,9 @@ pub(super) fn call(name: &str, arguments: &[(Type, Value)]) -> Value {
         "concat" => Some(concat(&values)),
         "as_number" => as_number(&values[0]),
         "power" => both(&values).map(|(base, exponent)| Value::number(base.powf(exponent))),
-        "abs" | "ceiling" | "floor" | "exp" | "square" | "sqrt" | "sign" => number_of(&values[0]).map(|number| of_number(&name, number)),
+        "abs" | "ceiling" | "floor" | "exp" | "square" | "sqrt" | "sign" => {
+            number_of(&values[0]).map(|number| of_number(&name, number))
+        }
         _ => of_text(&name, &values),
     };
     result.unwrap_or(Value::Undefined)

@@ -185,7 +185,8 @@ impl Reader<'_> {
     fn number(&mut self) -> Option<Json> {
         let start = self.at;
         if self.take('-') && self.peek() == Some('I') {
-            return (self.bare_name()? == "Infinity".encode_utf16().collect::<Vec<_>>()).then_some(Json::Number(f64::NEG_INFINITY));
+            return (self.bare_name()? == "Infinity".encode_utf16().collect::<Vec<_>>())
+                .then_some(Json::Number(f64::NEG_INFINITY));
         }
         while self.peek().is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-')) {
             self.at += 1;
@@ -236,7 +237,9 @@ fn number(text: &str) -> Option<f64> {
         whole(hex, 16)?
     } else if lower.len() > 1 && lower.starts_with('0') && lower.bytes().all(|byte| byte.is_ascii_digit()) {
         whole(&lower, 8)?
-    } else if lower.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'+' | b'-')) && lower.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+    } else if lower.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'+' | b'-'))
+        && lower.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+    {
         lower.parse().ok()?
     } else {
         return None;
@@ -293,7 +296,10 @@ fn iso(text: &str) -> Option<()> {
         None => (None, rest),
     };
     let fraction_good = fraction.is_none_or(|digits| (1..=7).contains(&digits.len()));
-    let midnight = hour == 24 && minute == 0 && second == 0 && fraction.is_none_or(|digits| digits.bytes().all(|digit| digit == b'0'));
+    let midnight = hour == 24
+        && minute == 0
+        && second == 0
+        && fraction.is_none_or(|digits| digits.bytes().all(|digit| digit == b'0'));
     let time_good = (hour < 24 && minute < 60 && second < 60) || midnight;
     (year >= 1 && (1..=days).contains(&day) && time_good && fraction_good && zone_good(zone)).then_some(())
 }
@@ -303,7 +309,9 @@ fn zone_good(zone: &str) -> bool {
         return true;
     }
     let Some(offset) = zone.strip_prefix(['+', '-']) else { return false };
-    let two = |text: &str| (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse::<u32>().ok()).flatten();
+    let two = |text: &str| {
+        (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse::<u32>().ok()).flatten()
+    };
     let (hours, minutes) = match offset.len() {
         2 => (offset, "00"),
         4 if offset.is_char_boundary(2) => offset.split_at(2),

@@ -82,12 +82,7 @@ pub fn route(text: &str) -> Result<Route, RouteRefusal> {
     if kind(at) != Some(Kind::Into) {
         return Err(RouteRefusal::Grammar);
     }
-    Ok(Route {
-        source: normalised(&source),
-        condition,
-        sink: sink(&tokens[at + 1..])?,
-        accepted,
-    })
+    Ok(Route { source: normalised(&source), condition, sink: sink(&tokens[at + 1..])?, accepted })
 }
 
 impl Route {
@@ -123,7 +118,8 @@ fn sink(tokens: &[Token]) -> Result<Sink, RouteRefusal> {
                 return Err(RouteRefusal::Grammar);
             }
             let quoted = &tokens[2].text;
-            let input = same_name(&tokens[0].text, "BrokeredEndpoint").then(|| address(&quoted[1..quoted.len() - 1])).flatten();
+            let input =
+                same_name(&tokens[0].text, "BrokeredEndpoint").then(|| address(&quoted[1..quoted.len() - 1])).flatten();
             input.ok_or(RouteRefusal::Sink)
         }
         _ => Err(RouteRefusal::Grammar),
@@ -137,10 +133,7 @@ fn address(text: &str) -> Option<Sink> {
     let text = text.strip_suffix('/').unwrap_or(text);
     let parts: Vec<&str> = text.split('/').collect();
     let [_, module, _, input] = parts[..] else { return None };
-    (!input.trim().is_empty()).then(|| Sink::Input {
-        module: module.to_owned(),
-        input: input.to_owned(),
-    })
+    (!input.trim().is_empty()).then(|| Sink::Input { module: module.to_owned(), input: input.to_owned() })
 }
 
 /// The form of a source that is compared: trailing stars and slashes become one slash.

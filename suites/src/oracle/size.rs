@@ -12,7 +12,9 @@ pub const LARGEST: usize = 262_144;
 /// A property without value resets the count of its group on the product; cases here send none near the limit.
 pub fn size(message: &Message) -> usize {
     let units = |text: &str| text.encode_utf16().count();
-    let group = |pairs: &[(String, Option<String>)]| pairs.iter().map(|(name, value)| units(name) + value.as_deref().map_or(0, units)).sum::<usize>();
+    let group = |pairs: &[(String, Option<String>)]| {
+        pairs.iter().map(|(name, value)| units(name) + value.as_deref().map_or(0, units)).sum::<usize>()
+    };
     message.body.len() + group(&message.properties) + group(&message.system)
 }
 
@@ -26,10 +28,7 @@ mod tests {
     fn the_product_s_own_boundary_is_met() {
         let pair = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
         let message = Message {
-            source: Source::Module {
-                module: "mod".to_owned(),
-                output: None,
-            },
+            source: Source::Module { module: "mod".to_owned(), output: None },
             properties: Vec::new(),
             system: vec![
                 pair("connectionDeviceId", "edge1"),

@@ -14,7 +14,10 @@ pub(super) enum Tree {
     /// An application property.
     Property(String),
     /// `$name`, without the dollar; in braces only system properties count.
-    System { name: String, braces: bool },
+    System {
+        name: String,
+        braces: bool,
+    },
     Negative(Box<Tree>),
     Not(Box<Tree>),
     Binary(Kind, Box<Tree>, Box<Tree>),
@@ -84,10 +87,7 @@ impl Reader<'_> {
                 self.take(Kind::CloseBrace)?;
                 Tree::System { name, braces: true }
             }
-            Kind::System => Tree::System {
-                name: token.text[1..].to_owned(),
-                braces: false,
-            },
+            Kind::System => Tree::System { name: token.text[1..].to_owned(), braces: false },
             Kind::Name if self.kind() == Some(Kind::Open) => {
                 self.at += 1;
                 Tree::Call(token.text.clone(), self.arguments()?)
@@ -140,7 +140,11 @@ fn unescaped(text: &str) -> Vec<u16> {
     let mut first = Vec::new();
     let mut at = 0;
     while at < units.len() {
-        let four = units.get(at + 2..at + 6).and_then(|four| u16::from_str_radix(&String::from_utf16(four).ok()?, 16).ok().filter(|_| four.iter().all(|unit| char::from_u32(u32::from(*unit)).is_some_and(|c| c.is_ascii_hexdigit()))));
+        let four = units.get(at + 2..at + 6).and_then(|four| {
+            u16::from_str_radix(&String::from_utf16(four).ok()?, 16).ok().filter(|_| {
+                four.iter().all(|unit| char::from_u32(u32::from(*unit)).is_some_and(|c| c.is_ascii_hexdigit()))
+            })
+        });
         match four {
             Some(unit) if units[at] == u16::from(b'\\') && matches!(units[at + 1], 0x75 | 0x55) => {
                 first.push(unit);

@@ -47,16 +47,12 @@ pub struct BadRoute {
 pub fn config(document: &Value) -> Result<Config, BadRoute> {
     let routes = document["routes"].as_object().into_iter().flatten().map(|(name, value)| {
         let text = value.as_str().or_else(|| value["route"].as_str()).unwrap_or_default();
-        let priority = value["priority"].as_u64().and_then(|priority| u32::try_from(priority).ok()).unwrap_or(DEFAULT_PRIORITY);
-        let parsed = route(text).map_err(|_: RouteRefusal| BadRoute {
-            name: name.clone(),
-            stage: Stage::Parse,
-        })?;
+        let priority =
+            value["priority"].as_u64().and_then(|priority| u32::try_from(priority).ok()).unwrap_or(DEFAULT_PRIORITY);
+        let parsed = route(text).map_err(|_: RouteRefusal| BadRoute { name: name.clone(), stage: Stage::Parse })?;
         Ok((name.clone(), parsed, priority))
     });
-    Ok(Config {
-        routes: routes.collect::<Result<_, _>>()?,
-    })
+    Ok(Config { routes: routes.collect::<Result<_, _>>()? })
 }
 
 /// Compiles the conditions.
@@ -68,9 +64,7 @@ pub fn compile(config: &Config) -> Result<Table, BadRoute> {
         let condition = route.compiled().map_err(|stage| BadRoute { name: name.clone(), stage })?;
         Ok((route.clone(), condition, *priority))
     });
-    Ok(Table {
-        routes: routes.collect::<Result<_, _>>()?,
-    })
+    Ok(Table { routes: routes.collect::<Result<_, _>>()? })
 }
 
 impl Table {

@@ -104,12 +104,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
             continue;
         }
         let (kind, length) = next(rest);
-        tokens.push(Token {
-            kind,
-            text: rest[..length].to_owned(),
-            start: at,
-            end: at + length,
-        });
+        tokens.push(Token { kind, text: rest[..length].to_owned(), start: at, end: at + length });
         at += length;
     }
     tokens

@@ -34,20 +34,53 @@ struct File {
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    let file: File = toml::from_str(include_str!("../../examples/configurations.toml")).expect("examples/configurations.toml is checked by a test");
+    let file: File = toml::from_str(include_str!("../../examples/configurations.toml"))
+        .expect("examples/configurations.toml is checked by a test");
     let documents = file.document.into_iter().map(|document| {
         let name = format!("routing::configuration::{}", document.name);
         let requirement = document.requirement.clone();
-        example("routing", &name, &[&requirement], document, |stage, document| Box::pin(document_is_judged(stage, document)))
+        example("routing", &name, &[&requirement], document, |stage, document| {
+            Box::pin(document_is_judged(stage, document))
+        })
     });
     documents
         .chain([
-            fixed("routing", "routing::configuration::the_version_processed_is_reported_accepted_or_not", &["ROUTE-CFG-10"], |worker| Box::pin(version_is_reported(worker))),
-            fixed("routing", "routing::configuration::a_patch_that_repairs_a_refused_document_takes_effect", &["ROUTE-CFG-11"], |worker| Box::pin(repair(worker))),
-            fixed("routing", "routing::configuration::a_route_set_to_null_stops_matching", &["ROUTE-CFG-12"], |worker| Box::pin(removal(worker))),
-            fixed("routing", "routing::configuration::a_condition_that_does_not_compile_keeps_the_routes_before", &["ROUTE-CFG-08", "ROUTE-LANG-05"], |worker| Box::pin(uncompilable(worker))),
-            fixed("routing", "routing::configuration::the_reported_schema_version_is_its_own", &["ROUTE-CFG-15"], |worker| Box::pin(reported_schema(worker))),
-            fixed("routing", "routing::configuration::missing_routes_are_refused_from_1_1", &["ROUTE-CFG-14"], |worker| Box::pin(missing_routes(worker))),
+            fixed(
+                "routing",
+                "routing::configuration::the_version_processed_is_reported_accepted_or_not",
+                &["ROUTE-CFG-10"],
+                |worker| Box::pin(version_is_reported(worker)),
+            ),
+            fixed(
+                "routing",
+                "routing::configuration::a_patch_that_repairs_a_refused_document_takes_effect",
+                &["ROUTE-CFG-11"],
+                |worker| Box::pin(repair(worker)),
+            ),
+            fixed(
+                "routing",
+                "routing::configuration::a_route_set_to_null_stops_matching",
+                &["ROUTE-CFG-12"],
+                |worker| Box::pin(removal(worker)),
+            ),
+            fixed(
+                "routing",
+                "routing::configuration::a_condition_that_does_not_compile_keeps_the_routes_before",
+                &["ROUTE-CFG-08", "ROUTE-LANG-05"],
+                |worker| Box::pin(uncompilable(worker)),
+            ),
+            fixed(
+                "routing",
+                "routing::configuration::the_reported_schema_version_is_its_own",
+                &["ROUTE-CFG-15"],
+                |worker| Box::pin(reported_schema(worker)),
+            ),
+            fixed(
+                "routing",
+                "routing::configuration::missing_routes_are_refused_from_1_1",
+                &["ROUTE-CFG-14"],
+                |worker| Box::pin(missing_routes(worker)),
+            ),
         ])
         .collect()
 }
@@ -58,9 +91,11 @@ fn standing() -> Value {
 
 async fn document_is_judged(stage: &mut Stage, document: &Document) -> Result<Option<Violation>, StageError> {
     stage.configure(BTreeMap::from([("standing".to_owned(), standing())])).await?;
-    let mut patch: Value = serde_json::from_str(&document.patch).expect("patches of the example file are JSON, which a test checks");
+    let mut patch: Value =
+        serde_json::from_str(&document.patch).expect("patches of the example file are JSON, which a test checks");
     // A second change in the same patch tells whether the patch took effect, whatever is reported.
-    patch["routes"]["witness"] = json!("FROM /messages/modules/probe/outputs/witness INTO BrokeredEndpoint(\"/modules/sink/inputs/i1\")");
+    patch["routes"]["witness"] =
+        json!("FROM /messages/modules/probe/outputs/witness INTO BrokeredEndpoint(\"/modules/sink/inputs/i1\")");
     let version = stage.patch(patch).await?;
     let reported = stage.reported(version).await?;
     let status = &reported["lastDesiredStatus"];
@@ -69,7 +104,12 @@ async fn document_is_judged(stage: &mut Stage, document: &Document) -> Result<Op
     let violation = if status["code"].as_i64() != Some(document.status) {
         Some(broken(&document.requirement, format!("status {}", document.status), format!("status {status}"), &steps))
     } else if document.status == 400 && !description.starts_with(REFUSAL) {
-        Some(broken("ROUTE-CFG-07", format!("a description that begins `{REFUSAL}`"), format!("`{description}`"), &steps))
+        Some(broken(
+            "ROUTE-CFG-07",
+            format!("a description that begins `{REFUSAL}`"),
+            format!("`{description}`"),
+            &steps,
+        ))
     } else if document.route.as_ref().is_some_and(|route| !description.contains(route)) {
         Some(broken("ROUTE-CFG-07", "a description that names the route", format!("`{description}`"), &steps))
     } else {
@@ -85,10 +125,7 @@ async fn effect(stage: &mut Stage, document: &Document, steps: &[String]) -> Res
     let probe = Identity::Module("probe".to_owned());
     let mut history = History::begin();
     for output in ["standing", "witness"] {
-        let message = Outgoing {
-            output: Some(output.to_owned()),
-            ..Outgoing::default()
-        };
+        let message = Outgoing { output: Some(output.to_owned()), ..Outgoing::default() };
         stage.send(&mut history, &probe, &message).await?;
     }
     let expected = BTreeMap::from([
@@ -99,10 +136,7 @@ async fn effect(stage: &mut Stage, document: &Document, steps: &[String]) -> Res
     let device = stage.environment().blueprint().edge_device.clone();
     match (scene::judge(&document.requirement, &history, &expected, &device), settled) {
         (Some(violation), _) => Ok(Some(Violation {
-            smallest_case: SmallestCase {
-                steps: steps.to_vec(),
-                ..SmallestCase::default()
-            },
+            smallest_case: SmallestCase { steps: steps.to_vec(), ..SmallestCase::default() },
             ..violation
         })),
         (None, Err(StageError::Unsettled { .. })) => Ok(Some(broken(
@@ -129,10 +163,20 @@ async fn version_is_reported(worker: &mut Worker) -> Result<Outcome, StageError>
             Ok(reported) if reported["lastDesiredStatus"]["code"].as_i64() == Some(code) => {}
             Ok(reported) => {
                 let observed = format!("status {}", reported["lastDesiredStatus"]);
-                return Ok(Outcome::Violated(Box::new(broken("ROUTE-CFG-10", format!("version {version} with status {code}"), observed, &steps))));
+                return Ok(Outcome::Violated(Box::new(broken(
+                    "ROUTE-CFG-10",
+                    format!("version {version} with status {code}"),
+                    observed,
+                    &steps,
+                ))));
             }
             Err(StageError::Expired(expired)) => {
-                return Ok(Outcome::Violated(Box::new(broken("ROUTE-CFG-10", format!("lastDesiredVersion {version}"), expired.to_string(), &steps))));
+                return Ok(Outcome::Violated(Box::new(broken(
+                    "ROUTE-CFG-10",
+                    format!("lastDesiredVersion {version}"),
+                    expired.to_string(),
+                    &steps,
+                ))));
             }
             Err(other) => return Err(other),
         }
@@ -182,10 +226,7 @@ async fn removal(worker: &mut Worker) -> Result<Outcome, StageError> {
     let mut history = History::begin();
     let probe = Identity::Module("probe".to_owned());
     for output in ["gone", "standing"] {
-        let message = Outgoing {
-            output: Some(output.to_owned()),
-            ..Outgoing::default()
-        };
+        let message = Outgoing { output: Some(output.to_owned()), ..Outgoing::default() };
         stage.send(&mut history, &probe, &message).await?;
     }
     stage.settle(&mut history, &[sink("i0"), sink("i1")], deadline::ROUTING).await?;
@@ -197,7 +238,10 @@ async fn removal(worker: &mut Worker) -> Result<Outcome, StageError> {
     Ok(match scene::judge("ROUTE-CFG-12", &history, &expected, &device) {
         None => Outcome::Conforms,
         Some(mut violation) => {
-            violation.smallest_case.steps = vec!["patch: a route becomes null".to_owned(), "module probe sends a message that only this route took".to_owned()];
+            violation.smallest_case.steps = vec![
+                "patch: a route becomes null".to_owned(),
+                "module probe sends a message that only this route took".to_owned(),
+            ];
             Outcome::Violated(Box::new(violation))
         }
     })
@@ -207,7 +251,9 @@ async fn uncompilable(worker: &mut Worker) -> Result<Outcome, StageError> {
     for condition in ["grade = 12", "nosuchfunction(line)", "concat('a') = 'a'", "not line"] {
         let route = json!(format!("FROM /messages/modules/cam WHERE {condition} INTO $upstream"));
         let routes = BTreeMap::from([("uncompilable".to_owned(), route)]);
-        if let Some(violation) = refusal::play(worker.stage().await?, "ROUTE-CFG-08", &routes, Refused::Compiling).await? {
+        if let Some(violation) =
+            refusal::play(worker.stage().await?, "ROUTE-CFG-08", &routes, Refused::Compiling).await?
+        {
             return Ok(Outcome::Violated(Box::new(violation)));
         }
     }
@@ -223,7 +269,12 @@ async fn reported_schema(worker: &mut Worker) -> Result<Outcome, StageError> {
             let steps = [format!("patch: schemaVersion {schema}")];
             let observed = format!("reported schemaVersion {}", reported["schemaVersion"]);
             stage.restore().await?;
-            return Ok(Outcome::Violated(Box::new(broken("ROUTE-CFG-15", "reported schemaVersion \"1.0\"", observed, &steps))));
+            return Ok(Outcome::Violated(Box::new(broken(
+                "ROUTE-CFG-15",
+                "reported schemaVersion \"1.0\"",
+                observed,
+                &steps,
+            ))));
         }
     }
     stage.restore().await?;

@@ -23,8 +23,22 @@ use crate::{declare, generate, oracle, scenes};
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     let mut tests = vec![
-        declare::scenes("routing", "routing::language::a_condition_routes_what_it_is_true_for", &["ROUTE-LANG-01"], 50, conditions, |stage, scene| Box::pin(scene::play(stage, "ROUTE-LANG-01", scene))),
-        property("routing", "routing::language::a_condition_that_is_refused_changes_nothing", &["ROUTE-CFG-06", "ROUTE-CFG-08", "ROUTE-LANG-17"], 5, generate::broken_condition, refused),
+        declare::scenes(
+            "routing",
+            "routing::language::a_condition_routes_what_it_is_true_for",
+            &["ROUTE-LANG-01"],
+            50,
+            conditions,
+            |stage, scene| Box::pin(scene::play(stage, "ROUTE-LANG-01", scene)),
+        ),
+        property(
+            "routing",
+            "routing::language::a_condition_that_is_refused_changes_nothing",
+            &["ROUTE-CFG-06", "ROUTE-CFG-08", "ROUTE-LANG-17"],
+            5,
+            generate::broken_condition,
+            refused,
+        ),
     ];
     let mut by_requirement: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for row in examples::conditions() {
@@ -43,7 +57,9 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn route(condition: &str, number: usize) -> String {
-    format!("FROM /messages/modules/probe/outputs/raw WHERE {condition} INTO BrokeredEndpoint(\"/modules/sink/inputs/i{number}\")")
+    format!(
+        "FROM /messages/modules/probe/outputs/raw WHERE {condition} INTO BrokeredEndpoint(\"/modules/sink/inputs/i{number}\")"
+    )
 }
 
 /// A few conditions, each towards an input of its own, and a few messages.
@@ -59,7 +75,10 @@ fn conditions() -> impl Strategy<Value = Scene> {
     })
 }
 
-fn refused<'a>(stage: &'a mut Stage, (condition, refused): &'a (String, Refused)) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
+fn refused<'a>(
+    stage: &'a mut Stage,
+    (condition, refused): &'a (String, Refused),
+) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
     let routes = BTreeMap::from([("refusable".to_owned(), json!(route(condition, 2)))]);
     Box::pin(async move {
         let requirement = match refused {
@@ -73,9 +92,13 @@ fn refused<'a>(stage: &'a mut Stage, (condition, refused): &'a (String, Refused)
 /// How many rows share one configuration: as many as inputs stand.
 const TOGETHER: usize = 16;
 
-fn rows_hold<'a>(stage: &'a mut Stage, (requirement, rows): &'a (String, Vec<Row>)) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
+fn rows_hold<'a>(
+    stage: &'a mut Stage,
+    (requirement, rows): &'a (String, Vec<Row>),
+) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
     Box::pin(async move {
-        let (yielding, refused): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| matches!(row.expected, Expected::True | Expected::False | Expected::Undefined));
+        let (yielding, refused): (Vec<&Row>, Vec<&Row>) =
+            rows.iter().partition(|row| matches!(row.expected, Expected::True | Expected::False | Expected::Undefined));
         // Rows with one message share a configuration; each row has an input of its own.
         let mut by_message: BTreeMap<String, Vec<&Row>> = BTreeMap::new();
         for row in yielding {
@@ -108,10 +131,11 @@ fn scene_of(rows: &[&Row]) -> Scene {
 /// One configuration with a route for each row, and the message all of them are about.
 async fn together(stage: &mut Stage, requirement: &str, rows: &[&Row]) -> Result<Option<Violation>, StageError> {
     let scene = scene_of(rows);
-    let reached = rows.iter().enumerate().filter(|(_, row)| row.expected == Expected::True).map(|(number, _)| Place::Input {
-        module: "sink".to_owned(),
-        input: format!("i{number}"),
-    });
+    let reached = rows
+        .iter()
+        .enumerate()
+        .filter(|(_, row)| row.expected == Expected::True)
+        .map(|(number, _)| Place::Input { module: "sink".to_owned(), input: format!("i{number}") });
     let expected: BTreeSet<Place> = reached.collect();
     scene::play_expecting(stage, requirement, &scene, &[expected]).await
 }

@@ -15,18 +15,47 @@ use serde_json::json;
 use crate::course::{broken, ended, listed, on, probe, reached, routes, settled, sink};
 use crate::declare::{fixed, property};
 
-
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     vec![
-        property("routing", "routing::live_changes::a_message_is_routed_by_one_configuration", &["ROUTE-CFG-20"], 3, changes, |stage, change| {
-            Box::pin(one_configuration(stage, change))
-        }),
-        fixed("routing", "routing::live_changes::a_change_between_standing_endpoints_is_in_force_when_it_is_reported", &["ROUTE-CFG-21"], |worker| Box::pin(in_force_when_reported(worker))),
-        fixed("routing", "routing::live_changes::nothing_acknowledged_is_lost_while_endpoints_come_and_go", &["ROUTE-CFG-20"], |worker| Box::pin(endpoints_come_and_go(worker))),
-        fixed("routing", "routing::live_changes::an_endpoint_that_tries_again_does_not_hold_up_its_removal", &["ROUTE-CFG-20", "ROUTE-CFG-21"], |worker| Box::pin(removal_while_retrying(worker))),
-        fixed("routing", "routing::live_changes::the_time_to_live_of_an_uncompilable_document_does_not_apply", &["ROUTE-CFG-09"], |worker| Box::pin(uncompilable_time_to_live(worker))),
-        fixed("routing", "routing::live_changes::the_backlog_of_a_removed_endpoint_is_discarded_unless_it_has_a_priority", &["ROUTE-SF-17", "ROUTE-SF-18"], |worker| Box::pin(backlogs(worker))),
+        property(
+            "routing",
+            "routing::live_changes::a_message_is_routed_by_one_configuration",
+            &["ROUTE-CFG-20"],
+            3,
+            changes,
+            |stage, change| Box::pin(one_configuration(stage, change)),
+        ),
+        fixed(
+            "routing",
+            "routing::live_changes::a_change_between_standing_endpoints_is_in_force_when_it_is_reported",
+            &["ROUTE-CFG-21"],
+            |worker| Box::pin(in_force_when_reported(worker)),
+        ),
+        fixed(
+            "routing",
+            "routing::live_changes::nothing_acknowledged_is_lost_while_endpoints_come_and_go",
+            &["ROUTE-CFG-20"],
+            |worker| Box::pin(endpoints_come_and_go(worker)),
+        ),
+        fixed(
+            "routing",
+            "routing::live_changes::an_endpoint_that_tries_again_does_not_hold_up_its_removal",
+            &["ROUTE-CFG-20", "ROUTE-CFG-21"],
+            |worker| Box::pin(removal_while_retrying(worker)),
+        ),
+        fixed(
+            "routing",
+            "routing::live_changes::the_time_to_live_of_an_uncompilable_document_does_not_apply",
+            &["ROUTE-CFG-09"],
+            |worker| Box::pin(uncompilable_time_to_live(worker)),
+        ),
+        fixed(
+            "routing",
+            "routing::live_changes::the_backlog_of_a_removed_endpoint_is_discarded_unless_it_has_a_priority",
+            &["ROUTE-SF-17", "ROUTE-SF-18"],
+            |worker| Box::pin(backlogs(worker)),
+        ),
     ]
 }
 
@@ -38,7 +67,11 @@ fn changes() -> impl Strategy<Value = Change> {
 }
 
 fn towards(inputs: &[u8]) -> BTreeMap<String, serde_json::Value> {
-    let route = |input: &u8| json!(format!("FROM /messages/modules/probe/outputs/live INTO BrokeredEndpoint(\"/modules/sink/inputs/i{input}\")"));
+    let route = |input: &u8| {
+        json!(format!(
+            "FROM /messages/modules/probe/outputs/live INTO BrokeredEndpoint(\"/modules/sink/inputs/i{input}\")"
+        ))
+    };
     inputs.iter().map(|input| (format!("to-{input}"), route(input))).collect()
 }
 
@@ -46,8 +79,10 @@ fn towards(inputs: &[u8]) -> BTreeMap<String, serde_json::Value> {
 async fn one_configuration(stage: &mut Stage, (before, after): &Change) -> Result<Option<Violation>, StageError> {
     stage.configure(towards(before)).await?;
     let places = |inputs: &[u8]| inputs.iter().map(|input| sink(&format!("i{input}"))).collect();
-    let (old, new): (std::collections::BTreeSet<Place>, std::collections::BTreeSet<Place>) = (places(before), places(after));
-    let mut proposed: BTreeMap<String, serde_json::Value> = towards(before).into_keys().map(|name| (name, json!(null))).collect();
+    let (old, new): (std::collections::BTreeSet<Place>, std::collections::BTreeSet<Place>) =
+        (places(before), places(after));
+    let mut proposed: BTreeMap<String, serde_json::Value> =
+        towards(before).into_keys().map(|name| (name, json!(null))).collect();
     proposed.extend(towards(after));
     stage.propose(proposed).await?;
     let mut history = History::begin();
@@ -78,7 +113,12 @@ async fn one_configuration(stage: &mut Stage, (before, after): &Change) -> Resul
         }
     }
     if !settled {
-        return Ok(Some(broken("ROUTE-CFG-20", "the standing routes stay in force", "messages on them do not arrive any more", &steps)));
+        return Ok(Some(broken(
+            "ROUTE-CFG-20",
+            "the standing routes stay in force",
+            "messages on them do not arrive any more",
+            &steps,
+        )));
     }
     Ok(None)
 }
@@ -88,14 +128,25 @@ const PROMISED: Duration = Duration::from_millis(1_500);
 
 async fn in_force_when_reported(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = worker.stage().await?;
-    let to = |input: &str| format!("FROM /messages/modules/probe/outputs/moving INTO BrokeredEndpoint(\"/modules/sink/inputs/{input}\")");
+    let to = |input: &str| {
+        format!("FROM /messages/modules/probe/outputs/moving INTO BrokeredEndpoint(\"/modules/sink/inputs/{input}\")")
+    };
     stage.configure_patiently(routes([("moving", &to("i0"))])).await?;
     let version = stage.propose(routes([("moving", &to("i1"))])).await?;
     let reported = stage.reported(version).await?;
     let began = Instant::now();
-    let steps = ["a route from output moving goes to sink/i0".to_owned(), "patch: it goes to sink/i1; status 200 is reported".to_owned(), "module probe sends on output moving until a message takes the new way".to_owned()];
+    let steps = [
+        "a route from output moving goes to sink/i0".to_owned(),
+        "patch: it goes to sink/i1; status 200 is reported".to_owned(),
+        "module probe sends on output moving until a message takes the new way".to_owned(),
+    ];
     if reported["lastDesiredStatus"]["code"] != json!(200) {
-        return Ok(ended(Some(broken("ROUTE-CFG-21", "status 200", format!("{}", reported["lastDesiredStatus"]), &steps))));
+        return Ok(ended(Some(broken(
+            "ROUTE-CFG-21",
+            "status 200",
+            format!("{}", reported["lastDesiredStatus"]),
+            &steps,
+        ))));
     }
     let mut history = History::begin();
     loop {
@@ -106,8 +157,14 @@ async fn in_force_when_reported(worker: &mut Worker) -> Result<Outcome, StageErr
             return Ok(Outcome::Conforms);
         }
         if sent_after > PROMISED {
-            let observed = format!("a message sent {:.1} s after the report still took the old way", sent_after.as_secs_f64());
-            return Ok(ended(Some(broken("ROUTE-CFG-21", "the change is in force within 1 s of the report", observed, &steps))));
+            let observed =
+                format!("a message sent {:.1} s after the report still took the old way", sent_after.as_secs_f64());
+            return Ok(ended(Some(broken(
+                "ROUTE-CFG-21",
+                "the change is in force within 1 s of the report",
+                observed,
+                &steps,
+            ))));
         }
     }
 }
@@ -115,17 +172,16 @@ async fn in_force_when_reported(worker: &mut Worker) -> Result<Outcome, StageErr
 /// One patch drops an endpoint and adds another; what is acknowledged behind the report reaches the new one.
 async fn endpoints_come_and_go(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = worker.stage().await?;
-    let to = |input: &str| format!("FROM /messages/modules/probe/outputs/new INTO BrokeredEndpoint(\"/modules/sink/inputs/{input}\")");
+    let to = |input: &str| {
+        format!("FROM /messages/modules/probe/outputs/new INTO BrokeredEndpoint(\"/modules/sink/inputs/{input}\")")
+    };
     stage.configure(routes([("old", &to("passing-1"))])).await?;
     let mut patch = routes([("new", &to("passing-2"))]);
     patch.insert("old".to_owned(), json!(null));
     let version = stage.propose(patch).await?;
     stage.reported(version).await?;
     let mut history = History::begin();
-    let message = Outgoing {
-        body: "kept".into(),
-        ..on("new")
-    };
+    let message = Outgoing { body: "kept".into(), ..on("new") };
     for _ in 0..5 {
         stage.send(&mut history, &probe(), &message).await?;
     }
@@ -134,7 +190,11 @@ async fn endpoints_come_and_go(worker: &mut Worker) -> Result<Outcome, StageErro
     let waited = stage.collect(&mut history, deadline::ROUTING, "five messages at sink/passing-2", all).await;
     let found = waited.err().map(|expired| {
         let lost = marks.iter().filter(|mark| reached(&history, mark).is_empty()).count();
-        let steps = ["a route from output new goes to sink/passing-1".to_owned(), "one patch removes it and adds one to sink/passing-2; status 200 is reported".to_owned(), "module probe sends five messages on output new; all are acknowledged".to_owned()];
+        let steps = [
+            "a route from output new goes to sink/passing-1".to_owned(),
+            "one patch removes it and adds one to sink/passing-2; status 200 is reported".to_owned(),
+            "module probe sends five messages on output new; all are acknowledged".to_owned(),
+        ];
         broken("ROUTE-CFG-20", "all five reach sink/passing-2", format!("{lost} did not: {expired}"), &steps)
     });
     if found.is_none() {
@@ -143,14 +203,21 @@ async fn endpoints_come_and_go(worker: &mut Worker) -> Result<Outcome, StageErro
     Ok(ended(found))
 }
 
-
 /// The dropped endpoint has a message for a module that is not there, and tries to deliver it.
 async fn removal_while_retrying(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = worker.stage().await?;
-    stage.configure(routes([("stuck", "FROM /messages/modules/probe/outputs/stuck INTO BrokeredEndpoint(\"/modules/nobody/inputs/stuck\")")])).await?;
+    stage
+        .configure(routes([(
+            "stuck",
+            "FROM /messages/modules/probe/outputs/stuck INTO BrokeredEndpoint(\"/modules/nobody/inputs/stuck\")",
+        )]))
+        .await?;
     let mut history = History::begin();
     stage.send(&mut history, &probe(), &on("stuck")).await?;
-    let mut patch = routes([("next", "FROM /messages/modules/probe/outputs/next INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")")]);
+    let mut patch = routes([(
+        "next",
+        "FROM /messages/modules/probe/outputs/next INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")",
+    )]);
     patch.insert("stuck".to_owned(), json!(null));
     let version = stage.propose(patch).await?;
     stage.reported(version).await?;
@@ -163,7 +230,12 @@ async fn removal_while_retrying(worker: &mut Worker) -> Result<Outcome, StageErr
         "module probe sends a message on output next".to_owned(),
     ];
     if !arrived || !standing {
-        return Ok(ended(Some(broken("ROUTE-CFG-20", "the message reaches sink/i0", "it was acknowledged and did not", &steps))));
+        return Ok(ended(Some(broken(
+            "ROUTE-CFG-20",
+            "the message reaches sink/i0",
+            "it was acknowledged and did not",
+            &steps,
+        ))));
     }
     stage.configure(BTreeMap::new()).await?;
     Ok(Outcome::Conforms)
@@ -171,7 +243,12 @@ async fn removal_while_retrying(worker: &mut Worker) -> Result<Outcome, StageErr
 
 async fn uncompilable_time_to_live(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = worker.stage().await?;
-    stage.configure(routes([("standing", "FROM /messages/modules/probe/outputs/lasting INTO BrokeredEndpoint(\"/modules/other/inputs/in\")")])).await?;
+    stage
+        .configure(routes([(
+            "standing",
+            "FROM /messages/modules/probe/outputs/lasting INTO BrokeredEndpoint(\"/modules/other/inputs/in\")",
+        )]))
+        .await?;
     let version = stage
         .patch(json!({
             "routes": {"bad": "FROM /messages WHERE nosuch(line) INTO $upstream"},
@@ -184,16 +261,27 @@ async fn uncompilable_time_to_live(worker: &mut Worker) -> Result<Outcome, Stage
     let mark = stage.send(&mut history, &probe(), &on("lasting")).await?;
     let arrives = |history: &History| !reached(history, &mark).is_empty();
     let arrived = stage.collect(&mut history, deadline::ROUTING, "the message at other/in", arrives).await;
-    let steps = ["patch: a route that does not compile, and timeToLiveSecs 0".to_owned(), "module probe sends a message on a standing route".to_owned()];
+    let steps = [
+        "patch: a route that does not compile, and timeToLiveSecs 0".to_owned(),
+        "module probe sends a message on a standing route".to_owned(),
+    ];
     stage.restore().await?;
-    Ok(ended(arrived.err().map(|expired| broken("ROUTE-CFG-09", "the message is delivered: the time to live of before holds", expired.to_string(), &steps))))
+    Ok(ended(arrived.err().map(|expired| {
+        broken(
+            "ROUTE-CFG-09",
+            "the message is delivered: the time to live of before holds",
+            expired.to_string(),
+            &steps,
+        )
+    })))
 }
 
 async fn backlogs(worker: &mut Worker) -> Result<Outcome, StageError> {
     for (priority, kept) in [(None, false), (Some(0), true)] {
         let stage = worker.stage().await?;
         let other = Identity::Module("other".to_owned());
-        let text = "FROM /messages/modules/probe/outputs/backlog INTO BrokeredEndpoint(\"/modules/other/inputs/backlog\")";
+        let text =
+            "FROM /messages/modules/probe/outputs/backlog INTO BrokeredEndpoint(\"/modules/other/inputs/backlog\")";
         let route = priority.map_or_else(|| json!(text), |priority| json!({"route": text, "priority": priority}));
         let with = BTreeMap::from([("backlog".to_owned(), route)]);
         stage.configure(with.clone()).await?;
@@ -205,7 +293,8 @@ async fn backlogs(worker: &mut Worker) -> Result<Outcome, StageError> {
         let late = stage.send(&mut history, &probe(), &on("backlog")).await?;
         stage.connect(other).await?;
         let arrives = |history: &History| !reached(history, &late).is_empty();
-        let arrived = stage.collect(&mut history, deadline::RETRY, "the second message at other/backlog", arrives).await;
+        let arrived =
+            stage.collect(&mut history, deadline::RETRY, "the second message at other/backlog", arrives).await;
         let early_arrived = !reached(&history, &early).is_empty();
         let steps = [
             format!("a route to other/backlog{}; module other is away", if kept { " with priority 0" } else { "" }),
@@ -216,7 +305,9 @@ async fn backlogs(worker: &mut Worker) -> Result<Outcome, StageError> {
         let expected = if kept { "both messages arrive, in order" } else { "only the second message arrives" };
         let found = match arrived {
             Err(expired) => Some(broken(requirement, expected, expired.to_string(), &steps)),
-            Ok(()) if early_arrived != kept => Some(broken(requirement, expected, if kept { "the first did not" } else { "both did" }, &steps)),
+            Ok(()) if early_arrived != kept => {
+                Some(broken(requirement, expected, if kept { "the first did not" } else { "both did" }, &steps))
+            }
             Ok(()) => None,
         };
         if found.is_some() {

@@ -18,9 +18,24 @@ use crate::{model, oracle, scenes};
 pub fn tests() -> Vec<Test> {
     let mut tests = vec![
         property("routing", "routing::messages::the_size_limit_is_exact", &["ROUTE-MSG-01"], 1, sizes, size_holds),
-        fixed("routing", "routing::messages::the_cloud_gets_what_the_product_carries_and_nothing_else", &["ROUTE-MSG-04"], |worker| Box::pin(upstream_mapping(worker))),
-        fixed("routing", "routing::messages::a_forged_sender_is_an_application_property", &["ROUTE-MSG-06", "MQTT-BAG-07"], |worker| Box::pin(forged_sender(worker))),
-        fixed("routing", "routing::messages::a_malformed_creation_time_is_discarded_and_holds_nothing_up", &["ROUTE-MSG-07"], |worker| Box::pin(malformed_creation_time(worker))),
+        fixed(
+            "routing",
+            "routing::messages::the_cloud_gets_what_the_product_carries_and_nothing_else",
+            &["ROUTE-MSG-04"],
+            |worker| Box::pin(upstream_mapping(worker)),
+        ),
+        fixed(
+            "routing",
+            "routing::messages::a_forged_sender_is_an_application_property",
+            &["ROUTE-MSG-06", "MQTT-BAG-07"],
+            |worker| Box::pin(forged_sender(worker)),
+        ),
+        fixed(
+            "routing",
+            "routing::messages::a_malformed_creation_time_is_discarded_and_holds_nothing_up",
+            &["ROUTE-MSG-07"],
+            |worker| Box::pin(malformed_creation_time(worker)),
+        ),
     ];
     tests.extend(scenes::tests("routing::messages", "ROUTE-MSG"));
     tests
@@ -40,14 +55,14 @@ fn sizes() -> impl Strategy<Value = Sized> {
 
 fn size_holds<'a>(stage: &'a mut Stage, case: &'a Sized) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
     Box::pin(async move {
-        let route = format!("FROM /messages/modules/probe/outputs/{} INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")", case.output);
+        let route = format!(
+            "FROM /messages/modules/probe/outputs/{} INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")",
+            case.output
+        );
         stage.configure(routes([("sized", &route)])).await?;
         let mut history = History::begin();
         // The first message tells how large one with an empty body is, mark included.
-        let mut message = Outgoing {
-            properties: vec![("p".to_owned(), Some(case.value.clone()))],
-            ..on(&case.output)
-        };
+        let mut message = Outgoing { properties: vec![("p".to_owned(), Some(case.value.clone()))], ..on(&case.output) };
         stage.send(&mut history, &probe(), &message).await?;
         let empty = oracle::size(&model::routed(&history.sent[0], &stage.environment().blueprint().edge_device));
         let room = oracle::LARGEST - empty;
@@ -58,11 +73,25 @@ fn size_holds<'a>(stage: &'a mut Stage, case: &'a Sized) -> BoxFuture<'a, Result
         settled(stage, &mut history, &[sink("i0")]).await?;
         let arrived = !reached(&history, &mark).is_empty();
         let acknowledged = history.sent[1].acknowledged.is_some();
-        let steps = [format!("module probe sends {} bytes on output {}, with one property; {size} by the product's count", message.body.len(), case.output)];
+        let steps = [format!(
+            "module probe sends {} bytes on output {}, with one property; {size} by the product's count",
+            message.body.len(),
+            case.output
+        )];
         Ok(match (size <= oracle::LARGEST, arrived, acknowledged) {
             (_, _, false) => Some(broken("ROUTE-MSG-01", "an acknowledgement in any case", "no PUBACK", &steps)),
-            (true, false, _) => Some(broken("ROUTE-MSG-01", "the message is delivered: the limit is 262144", "it did not arrive", &steps)),
-            (false, true, _) => Some(broken("ROUTE-MSG-01", "the message is discarded: the limit is 262144", "it was delivered", &steps)),
+            (true, false, _) => Some(broken(
+                "ROUTE-MSG-01",
+                "the message is delivered: the limit is 262144",
+                "it did not arrive",
+                &steps,
+            )),
+            (false, true, _) => Some(broken(
+                "ROUTE-MSG-01",
+                "the message is discarded: the limit is 262144",
+                "it was delivered",
+                &steps,
+            )),
             _ => None,
         })
     })
@@ -72,8 +101,22 @@ fn size_holds<'a>(stage: &'a mut Stage, case: &'a Sized) -> BoxFuture<'a, Result
 async fn upstream_mapping(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = worker.stage().await?;
     stage.configure(routes([("up", "FROM /messages/modules/probe/outputs/mapped INTO $upstream")])).await?;
-    let carried = [("messageId", "id-1"), ("cid", "c 1"), ("userId", "u=1"), ("contentType", "application/json"), ("contentEncoding", "utf-8"), ("to", "/to"), ("messageSchema", "schema"), ("dt-subject", "part")];
-    let held_back = [("absolute-expiry-time", "2031-02-03T04:05:06Z"), ("ack", "full"), ("operation", "op"), ("iothub-interface-id", "urn:other:1")];
+    let carried = [
+        ("messageId", "id-1"),
+        ("cid", "c 1"),
+        ("userId", "u=1"),
+        ("contentType", "application/json"),
+        ("contentEncoding", "utf-8"),
+        ("to", "/to"),
+        ("messageSchema", "schema"),
+        ("dt-subject", "part"),
+    ];
+    let held_back = [
+        ("absolute-expiry-time", "2031-02-03T04:05:06Z"),
+        ("ack", "full"),
+        ("operation", "op"),
+        ("iothub-interface-id", "urn:other:1"),
+    ];
     let pairs = carried.iter().chain(&held_back).map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
     let message = Outgoing {
         properties: vec![("p".to_owned(), Some("ü &=/".to_owned()))],
@@ -84,18 +127,26 @@ async fn upstream_mapping(worker: &mut Worker) -> Result<Outcome, StageError> {
     let mut history = History::begin();
     let mark = stage.send(&mut history, &probe(), &message).await?;
     settled(stage, &mut history, &[Place::Upstream]).await?;
-    let steps = ["module probe sends a message with every system property a client may set, routed to $upstream".to_owned()];
+    let steps =
+        ["module probe sends a message with every system property a client may set, routed to $upstream".to_owned()];
     let Some(arrived) = arrival(&history, &mark, &Place::Upstream) else {
         return Ok(ended(Some(broken("ROUTE-MSG-04", "the message reaches $upstream", "it did not", &steps))));
     };
     let mut wanted: BTreeMap<&str, &str> = carried.into_iter().collect();
     wanted.insert("creationTime", "2031-02-03T04:05:06.0000000+00:00");
-    let got: BTreeMap<&str, &str> = arrived.system.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect();
-    let application: Vec<&str> = arrived.properties.iter().map(|(name, _)| name.as_str()).filter(|name| *name != MARK && *name != "p").collect();
+    let got: BTreeMap<&str, &str> =
+        arrived.system.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect();
+    let application: Vec<&str> =
+        arrived.properties.iter().map(|(name, _)| name.as_str()).filter(|name| *name != MARK && *name != "p").collect();
     let found = if got != wanted {
         Some(broken("ROUTE-MSG-04", format!("system properties {wanted:?}"), format!("{got:?}"), &steps))
     } else if !application.is_empty() {
-        Some(broken("ROUTE-MSG-04", "application properties as sent", format!("besides those sent: {application:?}"), &steps))
+        Some(broken(
+            "ROUTE-MSG-04",
+            "application properties as sent",
+            format!("besides those sent: {application:?}"),
+            &steps,
+        ))
     } else {
         None
     };
@@ -112,10 +163,7 @@ async fn forged_sender(worker: &mut Worker) -> Result<Outcome, StageError> {
         ]))
         .await?;
     let pair = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
-    let message = Outgoing {
-        properties: vec![pair("$.cdid", "leaf1"), pair("$.cmid", "cam")],
-        ..on("forged")
-    };
+    let message = Outgoing { properties: vec![pair("$.cdid", "leaf1"), pair("$.cmid", "cam")], ..on("forged") };
     let mut history = History::begin();
     let mark = stage.send(&mut history, &probe(), &message).await?;
     settled(stage, &mut history, &[sink("i0"), sink("i1"), Place::Upstream]).await?;
@@ -126,22 +174,32 @@ async fn forged_sender(worker: &mut Worker) -> Result<Outcome, StageError> {
         let expected = format!("conditions see the true sender: the message reaches {}", listed(&wanted));
         return Ok(ended(Some(broken("ROUTE-MSG-06", expected, format!("it reached {}", listed(&got)), &steps))));
     }
-    let shown = arrival(&history, &mark, &sink("i0")).map(|arrived| (value_of(&arrived.system, "connectionDeviceId").map(str::to_owned), value_of(&arrived.system, "connectionModuleId").map(str::to_owned)));
+    let shown = arrival(&history, &mark, &sink("i0")).map(|arrived| {
+        (
+            value_of(&arrived.system, "connectionDeviceId").map(str::to_owned),
+            value_of(&arrived.system, "connectionModuleId").map(str::to_owned),
+        )
+    });
     if shown != Some((Some("gw7".to_owned()), Some("probe".to_owned()))) {
-        return Ok(ended(Some(broken("MQTT-BAG-07", "the input sees device gw7 and module probe", format!("it sees {shown:?}"), &steps))));
+        return Ok(ended(Some(broken(
+            "MQTT-BAG-07",
+            "the input sees device gw7 and module probe",
+            format!("it sees {shown:?}"),
+            &steps,
+        ))));
     }
     let connection = arrival(&history, &mark, &Place::Upstream).and_then(|arrived| arrived.connection.clone());
-    let found = (connection != Some(("gw7".to_owned(), Some("probe".to_owned())))).then(|| broken("ROUTE-MSG-06", "the cloud gets it from module probe", format!("it got it from {connection:?}"), &steps));
+    let found = (connection != Some(("gw7".to_owned(), Some("probe".to_owned())))).then(|| {
+        broken("ROUTE-MSG-06", "the cloud gets it from module probe", format!("it got it from {connection:?}"), &steps)
+    });
     Ok(ended(found))
 }
 
 async fn malformed_creation_time(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = worker.stage().await?;
     stage.configure(routes([("up", "FROM /messages/modules/probe/outputs/dated INTO $upstream")])).await?;
-    let dated = |time: &str| Outgoing {
-        system: vec![("creationTime".to_owned(), Some(time.to_owned()))],
-        ..on("dated")
-    };
+    let dated =
+        |time: &str| Outgoing { system: vec![("creationTime".to_owned(), Some(time.to_owned()))], ..on("dated") };
     let by: Identity = probe();
     for malformed in ["yesterday", "2031-02-03 04:05:06", "2031-13-03T04:05:06Z"] {
         let mut history = History::begin();

@@ -17,11 +17,36 @@ use crate::declare::{fixed, restarting};
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     vec![
-        fixed("routing", "routing::start_up::clients_are_reported_as_they_come_and_go", &["ROUTE-CFG-16", "ROUTE-CFG-17"], |worker| Box::pin(clients(worker))),
-        restarting("routing", "routing::start_up::the_clients_of_an_earlier_run_are_forgotten", &["ROUTE-CFG-16"], |worker| Box::pin(forgotten(worker))),
-        restarting("routing", "routing::start_up::without_any_configuration_the_hub_does_not_serve", &["ROUTE-CFG-18"], |worker| Box::pin(no_configuration(worker))),
-        restarting("routing", "routing::start_up::the_first_message_finds_the_routes_in_force", &["ROUTE-CFG-18"], |worker| Box::pin(first_message(worker))),
-        restarting("routing", "routing::start_up::with_a_remembered_configuration_the_hub_routes_offline", &["ROUTE-CFG-19"], |worker| Box::pin(offline(worker))),
+        fixed(
+            "routing",
+            "routing::start_up::clients_are_reported_as_they_come_and_go",
+            &["ROUTE-CFG-16", "ROUTE-CFG-17"],
+            |worker| Box::pin(clients(worker)),
+        ),
+        restarting(
+            "routing",
+            "routing::start_up::the_clients_of_an_earlier_run_are_forgotten",
+            &["ROUTE-CFG-16"],
+            |worker| Box::pin(forgotten(worker)),
+        ),
+        restarting(
+            "routing",
+            "routing::start_up::without_any_configuration_the_hub_does_not_serve",
+            &["ROUTE-CFG-18"],
+            |worker| Box::pin(no_configuration(worker)),
+        ),
+        restarting(
+            "routing",
+            "routing::start_up::the_first_message_finds_the_routes_in_force",
+            &["ROUTE-CFG-18"],
+            |worker| Box::pin(first_message(worker)),
+        ),
+        restarting(
+            "routing",
+            "routing::start_up::with_a_remembered_configuration_the_hub_routes_offline",
+            &["ROUTE-CFG-19"],
+            |worker| Box::pin(offline(worker)),
+        ),
     ]
 }
 
@@ -29,7 +54,11 @@ pub fn tests() -> Vec<Test> {
 type State = dyn Fn(&Value) -> bool + Sync;
 
 /// Waits until the hub reports a client in a state; `Err` holds what it reports instead.
-async fn client_is(environment: &Environment, key: &str, state: impl Fn(&Value) -> bool) -> Result<Result<(), Value>, StageError> {
+async fn client_is(
+    environment: &Environment,
+    key: &str,
+    state: impl Fn(&Value) -> bool,
+) -> Result<Result<(), Value>, StageError> {
     let device = &environment.blueprint().edge_device;
     let began = std::time::Instant::now();
     let mut pause = Duration::from_millis(2);
@@ -52,8 +81,10 @@ async fn clients(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = worker.stage().await?;
     let (module, leaf) = (Identity::Module("dot.ted".to_owned()), Identity::LeafDevice("leaf2".to_owned()));
     let connected = |entry: &Value| entry["status"] == "Connected" && entry["lastConnectedTimeUtc"].is_string();
-    let disconnected = |entry: &Value| entry["status"] == "Disconnected" && entry["lastDisconnectedTimeUtc"].is_string();
-    let steps = ["module dot.ted and leaf device leaf2 are connected".to_owned(), "both break their connections".to_owned()];
+    let disconnected =
+        |entry: &Value| entry["status"] == "Disconnected" && entry["lastDisconnectedTimeUtc"].is_string();
+    let steps =
+        ["module dot.ted and leaf device leaf2 are connected".to_owned(), "both break their connections".to_owned()];
     let waits: [(&str, &str, bool, &State); 4] = [
         ("ROUTE-CFG-17", "gw7/dot%2Eted", false, &connected),
         ("ROUTE-CFG-16", "leaf2", false, &connected),
@@ -88,10 +119,20 @@ async fn forgotten(worker: &mut Worker) -> Result<Outcome, StageError> {
     stage.environment_mut().start_hub().await?;
     stage.environment_mut().ready().await?;
     let forgotten = client_is(stage.environment(), "gw7/probe", Value::is_null).await?;
-    let steps = ["module probe is connected".to_owned(), "the hub is killed and started again; module probe stays away".to_owned()];
+    let steps = [
+        "module probe is connected".to_owned(),
+        "the hub is killed and started again; module probe stays away".to_owned(),
+    ];
     let found = match (seen, forgotten) {
-        (Err(clients), _) => Some(broken("ROUTE-CFG-16", "clients has `gw7/probe` as Connected", format!("clients is {clients}"), &steps)),
-        (_, Err(clients)) => Some(broken("ROUTE-CFG-16", "clients has no `gw7/probe` any more", format!("clients is {clients}"), &steps)),
+        (Err(clients), _) => Some(broken(
+            "ROUTE-CFG-16",
+            "clients has `gw7/probe` as Connected",
+            format!("clients is {clients}"),
+            &steps,
+        )),
+        (_, Err(clients)) => {
+            Some(broken("ROUTE-CFG-16", "clients has no `gw7/probe` any more", format!("clients is {clients}"), &steps))
+        }
         _ => None,
     };
     stage.close().await;
@@ -102,8 +143,14 @@ async fn forgotten(worker: &mut Worker) -> Result<Outcome, StageError> {
 async fn no_configuration(worker: &mut Worker) -> Result<Outcome, StageError> {
     let documents = [
         ("an empty twin", json!({})),
-        ("a route that does not parse", json!({"schemaVersion": "1.1", "routes": {"r": "FROM nowhere"}, "storeAndForwardConfiguration": {"timeToLiveSecs": 7200}})),
-        ("a condition that does not compile", json!({"schemaVersion": "1.1", "routes": {"r": "FROM /messages WHERE nothing() INTO $upstream"}, "storeAndForwardConfiguration": {"timeToLiveSecs": 7200}})),
+        (
+            "a route that does not parse",
+            json!({"schemaVersion": "1.1", "routes": {"r": "FROM nowhere"}, "storeAndForwardConfiguration": {"timeToLiveSecs": 7200}}),
+        ),
+        (
+            "a condition that does not compile",
+            json!({"schemaVersion": "1.1", "routes": {"r": "FROM /messages WHERE nothing() INTO $upstream"}, "storeAndForwardConfiguration": {"timeToLiveSecs": 7200}}),
+        ),
     ];
     for (what, desired) in documents {
         let mut blueprint = worker.blueprint().clone();
@@ -111,7 +158,9 @@ async fn no_configuration(worker: &mut Worker) -> Result<Outcome, StageError> {
         let mut environment = worker.world(&blueprint).await?;
         environment.start_hub().await?;
         let steps = [format!("the first start of a hub whose twin holds {what}")];
-        let found = ends_unheard(&mut environment).await.map(|observed| broken("ROUTE-CFG-18", "the hub ends without having listened", observed, &steps));
+        let found = ends_unheard(&mut environment)
+            .await
+            .map(|observed| broken("ROUTE-CFG-18", "the hub ends without having listened", observed, &steps));
         environment.stop().await;
         if found.is_some() {
             return Ok(ended(found));
@@ -146,23 +195,35 @@ async fn first_message(worker: &mut Worker) -> Result<Outcome, StageError> {
     environment.ready().await?;
     let mut feed = environment.iot_hub().telemetry();
     let topic = "devices/gw7/modules/probe/messages/events/%24.on=first&mark=first";
-    let client = environment.connect(&probe()).await.map_err(|source| StageError::Connect {
-        who: probe().to_string(),
-        source,
-    })?;
+    let client = environment
+        .connect(&probe())
+        .await
+        .map_err(|source| StageError::Connect { who: probe().to_string(), source })?;
     client.publish(topic, bytes::Bytes::new(), harness::client::mqtt::QoS::AtLeastOnce).await.acknowledged().await?;
     let arrived = deadline::ROUTING.wait("the first message upstream", feed.next()).await;
     drop(client);
     environment.stop().await;
-    let steps = ["a hub starts with a route from output first to $upstream".to_owned(), "module probe sends on it as soon as the hub lets it in".to_owned()];
-    Ok(ended(arrived.err().map(|expired| broken("ROUTE-CFG-18", "the message reaches $upstream", expired.to_string(), &steps))))
+    let steps = [
+        "a hub starts with a route from output first to $upstream".to_owned(),
+        "module probe sends on it as soon as the hub lets it in".to_owned(),
+    ];
+    Ok(ended(
+        arrived
+            .err()
+            .map(|expired| broken("ROUTE-CFG-18", "the message reaches $upstream", expired.to_string(), &steps)),
+    ))
 }
 
 async fn offline(worker: &mut Worker) -> Result<Outcome, StageError> {
     let blueprint = worker.blueprint().clone();
     let environment = worker.environment(&blueprint).await?;
     let mut stage = Stage::open(environment).await?;
-    stage.configure(routes([("offline", "FROM /messages/modules/probe/outputs/offline INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")")])).await?;
+    stage
+        .configure(routes([(
+            "offline",
+            "FROM /messages/modules/probe/outputs/offline INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")",
+        )]))
+        .await?;
     stage.environment_mut().kill_hub().await;
     stage.environment().iot_hub().impose("outage", Concerns::Everyone, Duration::ZERO).await?;
     stage.environment_mut().start_hub().await?;
@@ -181,8 +242,13 @@ async fn offline(worker: &mut Worker) -> Result<Outcome, StageError> {
     }
     let mut history = History::begin();
     let mark = stage.send(&mut history, &probe(), &on("offline")).await?;
-    let arrived = stage.collect(&mut history, deadline::ROUTING, "the message at sink/i0", |history| reached(history, &mark).contains(&sink("i0"))).await;
+    let arrived = stage
+        .collect(&mut history, deadline::ROUTING, "the message at sink/i0", |history| {
+            reached(history, &mark).contains(&sink("i0"))
+        })
+        .await;
     stage.close().await;
-    Ok(ended(arrived.err().map(|expired| broken("ROUTE-CFG-19", "the message reaches sink/i0", expired.to_string(), &steps))))
+    Ok(ended(
+        arrived.err().map(|expired| broken("ROUTE-CFG-19", "the message reaches sink/i0", expired.to_string(), &steps)),
+    ))
 }
-

@@ -22,16 +22,39 @@ pub fn tests() -> Vec<Test> {
         declare::scenes(
             "telemetry",
             "telemetry::delivery::a_message_arrives_as_it_was_sent",
-            &["MQTT-DLV-01", "MQTT-DLV-02", "MQTT-DLV-03", "MQTT-BAG-01", "ROUTE-MSG-02", "ROUTE-MSG-03", "ROUTE-MSG-05"],
+            &[
+                "MQTT-DLV-01",
+                "MQTT-DLV-02",
+                "MQTT-DLV-03",
+                "MQTT-BAG-01",
+                "ROUTE-MSG-02",
+                "ROUTE-MSG-03",
+                "ROUTE-MSG-05",
+            ],
             12,
             messages,
             |stage, scene| Box::pin(scene::play(stage, "MQTT-DLV-01", scene)),
         ),
-        declare::scenes("telemetry", "telemetry::delivery::messages_arrive_in_the_order_they_were_sent", &["MQTT-DLV-05", "ROUTE-FAN-01"], 3, sequences, |stage, scene| {
-            Box::pin(scene::play(stage, "MQTT-DLV-05", scene))
-        }),
-        fixed("telemetry", "telemetry::delivery::messages_wait_for_a_module_that_is_away", &["MQTT-DLV-06"], |worker| Box::pin(away(worker))),
-        fixed("telemetry", "telemetry::delivery::messages_wait_for_a_module_that_has_not_subscribed", &["MQTT-DLV-07"], |worker| Box::pin(not_subscribed(worker))),
+        declare::scenes(
+            "telemetry",
+            "telemetry::delivery::messages_arrive_in_the_order_they_were_sent",
+            &["MQTT-DLV-05", "ROUTE-FAN-01"],
+            3,
+            sequences,
+            |stage, scene| Box::pin(scene::play(stage, "MQTT-DLV-05", scene)),
+        ),
+        fixed(
+            "telemetry",
+            "telemetry::delivery::messages_wait_for_a_module_that_is_away",
+            &["MQTT-DLV-06"],
+            |worker| Box::pin(away(worker)),
+        ),
+        fixed(
+            "telemetry",
+            "telemetry::delivery::messages_wait_for_a_module_that_has_not_subscribed",
+            &["MQTT-DLV-07"],
+            |worker| Box::pin(not_subscribed(worker)),
+        ),
     ]
 }
 
@@ -66,27 +89,39 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn messages() -> impl Strategy<Value = Scene> {
-    let properties = proptest::collection::btree_map("[a-zA-Z][a-zA-Z0-9 _.ü+&=/%-]{0,10}", proptest::option::weighted(0.85, text()), 0..5);
-    let system = proptest::sample::subsequence(vec!["messageId", "cid", "userId", "to", "contentType", "contentEncoding", "messageSchema", "dt-subject"], 0..=8);
-    let one = (sender(), properties, system, vec(text(), 8), body()).prop_map(|((by, output), properties, system, values, body)| {
-        let system = system.into_iter().map(str::to_owned).zip(values.into_iter().map(Some)).collect();
-        (
-            by,
-            Outgoing {
-                output,
-                properties: unlike(properties),
-                system,
-                body: body.into(),
-            },
-        )
-    });
+    let properties = proptest::collection::btree_map(
+        "[a-zA-Z][a-zA-Z0-9 _.ü+&=/%-]{0,10}",
+        proptest::option::weighted(0.85, text()),
+        0..5,
+    );
+    let system = proptest::sample::subsequence(
+        vec!["messageId", "cid", "userId", "to", "contentType", "contentEncoding", "messageSchema", "dt-subject"],
+        0..=8,
+    );
+    let one = (sender(), properties, system, vec(text(), 8), body()).prop_map(
+        |((by, output), properties, system, values, body)| {
+            let system = system.into_iter().map(str::to_owned).zip(values.into_iter().map(Some)).collect();
+            (by, Outgoing { output, properties: unlike(properties), system, body: body.into() })
+        },
+    );
     vec(one, 1..=3).prop_map(scene_of)
 }
 
 /// Names that differ by letter case only make the product drop the message; names it takes for its own are left out.
 fn unlike(properties: BTreeMap<String, Option<String>>) -> Vec<(String, Option<String>)> {
     let mut known = Vec::new();
-    let reserved = ["mark", "own", "raw", "ack", "deviceid", "moduleid", "iothub-operation", "mqtt-qos", "mqtt-dup", "mqtt-retain"];
+    let reserved = [
+        "mark",
+        "own",
+        "raw",
+        "ack",
+        "deviceid",
+        "moduleid",
+        "iothub-operation",
+        "mqtt-qos",
+        "mqtt-dup",
+        "mqtt-retain",
+    ];
     properties
         .into_iter()
         .filter(|(name, _)| {
@@ -99,24 +134,13 @@ fn unlike(properties: BTreeMap<String, Option<String>>) -> Vec<(String, Option<S
 }
 
 fn scene_of(letters: Vec<scene::Letter>) -> Scene {
-    Scene {
-        routes: ROUTES.iter().map(|(name, route)| ((*name).to_owned(), json!(route))).collect(),
-        letters,
-    }
+    Scene { routes: ROUTES.iter().map(|(name, route)| ((*name).to_owned(), json!(route))).collect(), letters }
 }
 
 /// Many messages of few senders, back to back.
 fn sequences() -> impl Strategy<Value = Scene> {
     vec(sender(), 15..40).prop_map(|senders| {
-        let letters = senders.into_iter().map(|(by, output)| {
-            (
-                by,
-                Outgoing {
-                    output,
-                    ..Outgoing::default()
-                },
-            )
-        });
+        let letters = senders.into_iter().map(|(by, output)| (by, Outgoing { output, ..Outgoing::default() }));
         scene_of(letters.collect())
     })
 }
@@ -133,7 +157,12 @@ async fn not_subscribed(worker: &mut Worker) -> Result<Outcome, StageError> {
 async fn kept(worker: &mut Worker, requirement: &str, connected: bool) -> Result<Outcome, StageError> {
     const MESSAGES: usize = 5;
     let stage = worker.stage().await?;
-    stage.configure(routes([("kept", "FROM /messages/modules/probe/outputs/kept INTO BrokeredEndpoint(\"/modules/other/inputs/in\")")])).await?;
+    stage
+        .configure(routes([(
+            "kept",
+            "FROM /messages/modules/probe/outputs/kept INTO BrokeredEndpoint(\"/modules/other/inputs/in\")",
+        )]))
+        .await?;
     let other = Identity::Module("other".to_owned());
     stage.drop_client(&other).await?;
     let mute = if connected {
@@ -157,10 +186,22 @@ async fn kept(worker: &mut Worker, requirement: &str, connected: bool) -> Result
         "module other connects and subscribes to its inputs".to_owned(),
     ];
     let place = Place::Input { module: "other".to_owned(), input: "in".to_owned() };
-    let order: Vec<&str> = history.delivered.iter().filter(|delivered| delivered.at == place).filter_map(|delivered| delivered.mark()).collect();
+    let order: Vec<&str> = history
+        .delivered
+        .iter()
+        .filter(|delivered| delivered.at == place)
+        .filter_map(|delivered| delivered.mark())
+        .collect();
     Ok(ended(match arrived {
-        Err(expired) => Some(broken(requirement, format!("all {MESSAGES} arrive"), format!("{} arrived: {expired}", order.len()), &steps)),
-        Ok(()) if order != marks => Some(broken("MQTT-DLV-05", format!("order {marks:?}"), format!("order {order:?}"), &steps)),
+        Err(expired) => Some(broken(
+            requirement,
+            format!("all {MESSAGES} arrive"),
+            format!("{} arrived: {expired}", order.len()),
+            &steps,
+        )),
+        Ok(()) if order != marks => {
+            Some(broken("MQTT-DLV-05", format!("order {marks:?}"), format!("order {order:?}"), &steps))
+        }
         Ok(()) => None,
     }))
 }

@@ -22,11 +22,7 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn start(sink: Sink, style: Style, record: &Record) -> Self {
-        let screen = Screen {
-            sink,
-            width: style.width,
-            pending: Mutex::default(),
-        };
+        let screen = Screen { sink, width: style.width, pending: Mutex::default() };
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen), REDRAWS);
         let bar = ProgressBar::with_draw_target(Some(0), target);
         // The message comes last: it is cut where a line has no room for all of it.
@@ -76,18 +72,13 @@ struct Screen {
 
 impl fmt::Debug for Screen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Screen")
-            .field("width", &self.width)
-            .finish_non_exhaustive()
+        f.debug_struct("Screen").field("width", &self.width).finish_non_exhaustive()
     }
 }
 
 impl Screen {
     fn push(&self, text: &str) -> io::Result<()> {
-        self.pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_str(text);
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
         Ok(())
     }
 }
@@ -98,35 +89,19 @@ impl TermLike for Screen {
     }
 
     fn move_cursor_up(&self, n: usize) -> io::Result<()> {
-        if n == 0 {
-            Ok(())
-        } else {
-            self.push(&format!("\x1b[{n}A"))
-        }
+        if n == 0 { Ok(()) } else { self.push(&format!("\x1b[{n}A")) }
     }
 
     fn move_cursor_down(&self, n: usize) -> io::Result<()> {
-        if n == 0 {
-            Ok(())
-        } else {
-            self.push(&format!("\x1b[{n}B"))
-        }
+        if n == 0 { Ok(()) } else { self.push(&format!("\x1b[{n}B")) }
     }
 
     fn move_cursor_right(&self, n: usize) -> io::Result<()> {
-        if n == 0 {
-            Ok(())
-        } else {
-            self.push(&format!("\x1b[{n}C"))
-        }
+        if n == 0 { Ok(()) } else { self.push(&format!("\x1b[{n}C")) }
     }
 
     fn move_cursor_left(&self, n: usize) -> io::Result<()> {
-        if n == 0 {
-            Ok(())
-        } else {
-            self.push(&format!("\x1b[{n}D"))
-        }
+        if n == 0 { Ok(()) } else { self.push(&format!("\x1b[{n}D")) }
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
@@ -145,9 +120,7 @@ impl TermLike for Screen {
     fn flush(&self) -> io::Result<()> {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = sink
-            .write_all(pending.as_bytes())
-            .and_then(|()| sink.flush());
+        let written = sink.write_all(pending.as_bytes()).and_then(|()| sink.flush());
         pending.clear();
         written
     }

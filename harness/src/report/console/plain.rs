@@ -18,10 +18,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn start(now: Instant) -> Self {
-        Self {
-            began: now,
-            spoke: now,
-        }
+        Self { began: now, spoke: now }
     }
 
     /// The line that is due after an event: that a suite ended, or how far the run is and how long it will take.
@@ -51,20 +48,12 @@ fn ended_suite(event: &Event, record: &Record) -> Option<String> {
         return None;
     };
     let suite = &result.test.suite;
-    let entries: Vec<&Entry> = record
-        .entries()
-        .iter()
-        .filter(|entry| entry.test.suite == *suite)
-        .collect();
+    let entries: Vec<&Entry> = record.entries().iter().filter(|entry| entry.test.suite == *suite).collect();
     if entries.iter().any(|entry| entry.result.is_none()) {
         return None;
     }
     let cases = entries.iter().map(|entry| entry.cases).sum();
-    Some(format!(
-        "{suite} ended: {}, {}",
-        figures::count(entries.len() as u64, "test"),
-        figures::count(cases, "case"),
-    ))
+    Some(format!("{suite} ended: {}, {}", figures::count(entries.len() as u64, "test"), figures::count(cases, "case"),))
 }
 
 #[cfg(test)]
@@ -76,10 +65,7 @@ mod tests {
     use crate::requirement::Catalogue;
 
     fn judged(done: u64) -> Event {
-        Event::CasesJudged {
-            test: "routing::fan_out".to_owned(),
-            done,
-        }
+        Event::CasesJudged { test: "routing::fan_out".to_owned(), done }
     }
 
     #[test]
@@ -107,14 +93,8 @@ mod tests {
             pace.line(&event, &record, began + Duration::from_secs(seconds))
         };
         assert_eq!(after(4, judged(50)), None);
-        assert_eq!(
-            after(20, judged(100)).as_deref(),
-            Some("  0 of 1 test, 100 of 400 cases, 1 min 00 s left\n")
-        );
+        assert_eq!(after(20, judged(100)).as_deref(), Some("  0 of 1 test, 100 of 400 cases, 1 min 00 s left\n"));
         assert_eq!(after(24, judged(120)), None);
-        assert_eq!(
-            after(25, judged(400)).as_deref(),
-            Some("  0 of 1 test, 400 of 400 cases\n")
-        );
+        assert_eq!(after(25, judged(400)).as_deref(), Some("  0 of 1 test, 400 of 400 cases\n"));
     }
 }

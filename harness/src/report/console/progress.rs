@@ -52,10 +52,7 @@ pub(super) fn in_words(record: &Record) -> String {
     let planned: u64 = entries.iter().map(|entry| entry.test.cases).sum();
     match entries.iter().filter_map(|entry| entry.shrinking).max() {
         Some(tried) => {
-            format!(
-                "{tests}; one failed: {} smaller tried",
-                figures::thousands(tried)
-            )
+            format!("{tests}; one failed: {} smaller tried", figures::thousands(tried))
         }
         None if planned == 0 => tests,
         None => {

@@ -21,18 +21,12 @@ pub(super) fn heading(record: &Record, style: Style) -> String {
     let mut text = paragraph::wrap(&subject, style.width).join("\n  ");
     text.push('\n');
     if let Some(fault) = record.planted() {
-        text.push_str(&format!(
-            "  with a fault planted on purpose: {}\n",
-            paragraph::one_line(fault)
-        ));
+        text.push_str(&format!("  with a fault planted on purpose: {}\n", paragraph::one_line(fault)));
     }
     let tests = figures::count(record.entries().len() as u64, "test");
     let cases = record.entries().iter().map(|entry| entry.test.cases).sum();
     let cases = figures::count(cases, "generated case");
-    text.push_str(&format!(
-        "  {tests}, {cases}, seed {}\n",
-        figures::seed(record.seed())
-    ));
+    text.push_str(&format!("  {tests}, {cases}, seed {}\n", figures::seed(record.seed())));
     text
 }
 
@@ -73,12 +67,7 @@ fn not_applicable(record: &Record, style: Style) -> String {
 
 fn table(record: &Record, style: Style) -> String {
     let suites = record.suites();
-    let name = suites
-        .iter()
-        .map(|(name, _)| paragraph::columns(name))
-        .max()
-        .unwrap_or(0)
-        .max(5);
+    let name = suites.iter().map(|(name, _)| paragraph::columns(name)).max().unwrap_or(0).max(5);
     let mut text = format!("  {:<name$}  tests    cases  test time\n", "suite");
     for (suite, entries) in suites {
         let cases = figures::thousands(entries.iter().map(|entry| entry.cases).sum());
@@ -96,13 +85,7 @@ fn table(record: &Record, style: Style) -> String {
 
 /// How the tests of a suite ended: `all conform`, or `17 conform, 1 violated`.
 fn ends(entries: &[&Entry]) -> String {
-    let words = [
-        "conform",
-        "violated",
-        "inconclusive",
-        "not applicable",
-        "not ended",
-    ];
+    let words = ["conform", "violated", "inconclusive", "not applicable", "not ended"];
     let mut counts = [0; 5];
     for entry in entries {
         let index = match entry.outcome() {
@@ -118,24 +101,18 @@ fn ends(entries: &[&Entry]) -> String {
         return "all conform".to_owned();
     }
     let parts = counts.iter().zip(words).filter(|(count, _)| **count > 0);
-    parts
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    parts.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
 }
 
 /// How much of the catalogue this run says nothing about.
 fn left_out(record: &Record) -> Option<String> {
     let counts = record.counts();
-    let parts = [
-        (Standing::NotRun, "not run"),
-        (Standing::Untested, "without a test"),
-    ]
-    .map(|(standing, words)| (counts.of(standing), words))
-    .into_iter()
-    .filter(|(number, _)| *number > 0)
-    .map(|(number, words)| format!("{} {words}", figures::thousands(number)))
-    .collect::<Vec<_>>();
+    let parts = [(Standing::NotRun, "not run"), (Standing::Untested, "without a test")]
+        .map(|(standing, words)| (counts.of(standing), words))
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, words)| format!("{} {words}", figures::thousands(number)))
+        .collect::<Vec<_>>();
     let all = figures::count(counts.total(), "requirement");
     (!parts.is_empty()).then(|| format!("of {all}: {}", parts.join(", ")))
 }

@@ -9,22 +9,13 @@ use crate::report::v1::{Report, Requirement, Standing, Test, TestOutcome};
 
 /// Requirements that were not judged.
 pub(super) fn open(report: &Report) -> impl Iterator<Item = &Requirement> {
-    let judged =
-        |found: &&Requirement| matches!(found.outcome, Standing::Conforms | Standing::Violated);
-    report
-        .requirements
-        .iter()
-        .filter(move |found| !judged(found))
+    let judged = |found: &&Requirement| matches!(found.outcome, Standing::Conforms | Standing::Violated);
+    report.requirements.iter().filter(move |found| !judged(found))
 }
 
 pub(super) fn section(report: &Report) -> Markup {
-    let standing = |wanted| -> Vec<&Requirement> {
-        report
-            .requirements
-            .iter()
-            .filter(|found| found.outcome == wanted)
-            .collect()
-    };
+    let standing =
+        |wanted| -> Vec<&Requirement> { report.requirements.iter().filter(|found| found.outcome == wanted).collect() };
     html! {
         section #not-covered {
             h2 { "Not covered" }
@@ -58,10 +49,7 @@ pub(super) fn section(report: &Report) -> Markup {
 fn tests_with_reasons(report: &Report, outcome: TestOutcome, title: &str, lead: &str) -> Markup {
     let mut reasons: BTreeMap<&str, Vec<&Test>> = BTreeMap::new();
     for test in report.tests.iter().filter(|test| test.outcome == outcome) {
-        reasons
-            .entry(test.reason.as_deref().unwrap_or("no reason was given"))
-            .or_default()
-            .push(test);
+        reasons.entry(test.reason.as_deref().unwrap_or("no reason was given")).or_default().push(test);
     }
     html! {
         @if !reasons.is_empty() {
@@ -92,20 +80,10 @@ fn tests_with_reasons(report: &Report, outcome: TestOutcome, title: &str, lead: 
 
 /// Requirements left open only because the run ended before all their tests did.
 fn partly_run(report: &Report) -> Vec<&Requirement> {
-    let undecided = report
-        .tests
-        .iter()
-        .filter(|test| test.outcome == TestOutcome::Inconclusive);
-    let explained: BTreeSet<&str> = undecided
-        .flat_map(|test| &test.requirements)
-        .map(String::as_str)
-        .collect();
-    let open = report
-        .requirements
-        .iter()
-        .filter(|found| found.outcome == Standing::Inconclusive);
-    open.filter(|found| !explained.contains(found.id.as_str()))
-        .collect()
+    let undecided = report.tests.iter().filter(|test| test.outcome == TestOutcome::Inconclusive);
+    let explained: BTreeSet<&str> = undecided.flat_map(|test| &test.requirements).map(String::as_str).collect();
+    let open = report.requirements.iter().filter(|found| found.outcome == Standing::Inconclusive);
+    open.filter(|found| !explained.contains(found.id.as_str())).collect()
 }
 
 fn untested(requirements: &[&Requirement]) -> Markup {

@@ -57,16 +57,11 @@ fn sentence(report: &Report) -> String {
         Verdict::Conforms => format!("{held} held in every case tried."),
         Verdict::Violated => {
             let all = figures::count(judged, "requirement");
-            format!(
-                "{} of {all} this run could judge did not hold.",
-                figures::thousands(summary.violated)
-            )
+            format!("{} of {all} this run could judge did not hold.", figures::thousands(summary.violated))
         }
         Verdict::Inconclusive if judged == 0 => "Nothing could be judged in this run.".to_owned(),
         Verdict::Inconclusive => {
-            format!(
-                "Nothing was seen to be violated, and not everything could be shown: {held} held."
-            )
+            format!("Nothing was seen to be violated, and not everything could be shown: {held} held.")
         }
     }
 }
@@ -75,15 +70,9 @@ fn counts(report: &Report) -> Markup {
     let summary = &report.summary;
     let parts: [(Look, u64); 6] = [
         (pieces::standing(Standing::Violated), summary.violated),
-        (
-            pieces::standing(Standing::Inconclusive),
-            summary.inconclusive,
-        ),
+        (pieces::standing(Standing::Inconclusive), summary.inconclusive),
         (pieces::standing(Standing::Conforms), summary.conforms),
-        (
-            pieces::standing(Standing::NotApplicable),
-            summary.not_applicable,
-        ),
+        (pieces::standing(Standing::NotApplicable), summary.not_applicable),
         (pieces::standing(Standing::NotRun), summary.not_run),
         (pieces::standing(Standing::Untested), summary.untested),
     ];
@@ -103,11 +92,7 @@ fn counts(report: &Report) -> Markup {
 fn facts(report: &Report) -> Markup {
     let day = report.started_at.replacen('T', " ", 1);
     let facts = [
-        (
-            "Date",
-            day.strip_suffix('Z')
-                .map_or(day.clone(), |day| format!("{day} UTC")),
-        ),
+        ("Date", day.strip_suffix('Z').map_or(day.clone(), |day| format!("{day} UTC"))),
         ("Duration", figures::seconds(report.duration_s)),
         ("Tests", figures::thousands(report.tests.len() as u64)),
         ("Generated cases", figures::thousands(report.cases)),

@@ -7,11 +7,7 @@ use crate::report::paragraph;
 use crate::report::v1::{Level, Standing, TestOutcome, Verdict};
 
 /// What may stand in a relative link as it is.
-const LINK: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'.')
-    .remove(b'-')
-    .remove(b'_');
+const LINK: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
 /// How an outcome is shown: never by colour alone.
 #[derive(Debug, Clone, Copy)]
@@ -42,11 +38,7 @@ pub(super) fn standing(standing: Standing) -> Look {
         Standing::NotRun => ("aside", "○"),
         Standing::Untested => ("aside", "·"),
     };
-    Look {
-        class,
-        sign,
-        word: standing.in_words(),
-    }
+    Look { class, sign, word: standing.in_words() }
 }
 
 pub(super) fn outcome(outcome: TestOutcome) -> Look {
@@ -55,11 +47,7 @@ pub(super) fn outcome(outcome: TestOutcome) -> Look {
         TestOutcome::Violated => standing(Standing::Violated),
         TestOutcome::Inconclusive => standing(Standing::Inconclusive),
         TestOutcome::NotApplicable => standing(Standing::NotApplicable),
-        TestOutcome::Unfinished => Look {
-            class: "aside",
-            sign: "○",
-            word: "not ended",
-        },
+        TestOutcome::Unfinished => Look { class: "aside", sign: "○", word: "not ended" },
     }
 }
 

@@ -7,10 +7,7 @@ use crate::report::v1::{Level, Standing};
 
 pub(super) fn section() -> Markup {
     let standings = [
-        (
-            Standing::Violated,
-            "A case was found that breaks the claim, and then the smallest one that still does.",
-        ),
+        (Standing::Violated, "A case was found that breaks the claim, and then the smallest one that still does."),
         (
             Standing::Inconclusive,
             "A test could not tell, for instance because the subject ended by itself. Never counted as held.",
@@ -23,28 +20,13 @@ pub(super) fn section() -> Markup {
             Standing::NotApplicable,
             "The claim does not concern this subject, or the subject cannot be put into the situation.",
         ),
-        (
-            Standing::NotRun,
-            "There is a test, and it was not part of this run.",
-        ),
-        (
-            Standing::Untested,
-            "There is no test yet; the reason stands beside it.",
-        ),
+        (Standing::NotRun, "There is a test, and it was not part of this run."),
+        (Standing::Untested, "There is no test yet; the reason stands beside it."),
     ];
     let levels = [
-        (
-            Level::Must,
-            "Clients depend on it or it is documented: who breaks it does not conform.",
-        ),
-        (
-            Level::Should,
-            "What the product does by its source; a replacement ought to do the same.",
-        ),
-        (
-            Level::May,
-            "Worth knowing, and no reason to call a subject nonconforming.",
-        ),
+        (Level::Must, "Clients depend on it or it is documented: who breaks it does not conform."),
+        (Level::Should, "What the product does by its source; a replacement ought to do the same."),
+        (Level::May, "Worth knowing, and no reason to call a subject nonconforming."),
     ];
     html! {
         section #reading {

@@ -11,10 +11,7 @@ use crate::report::v1::{Report, Requirement, Standing, Violation};
 pub(super) fn section(report: &Report) -> Markup {
     let mut areas: BTreeMap<&str, Vec<&Requirement>> = BTreeMap::new();
     for requirement in &report.requirements {
-        areas
-            .entry(area_of(&requirement.id))
-            .or_default()
-            .push(requirement);
+        areas.entry(area_of(&requirement.id)).or_default().push(requirement);
     }
     let page = Page::new(report);
     html! {
@@ -42,15 +39,8 @@ fn overview(areas: &BTreeMap<&str, Vec<&Requirement>>) -> Markup {
 }
 
 fn parts(requirements: &[&Requirement]) -> Vec<(Look, u64)> {
-    let count = |standing| {
-        requirements
-            .iter()
-            .filter(|found| found.outcome == standing)
-            .count()
-    };
-    Standing::ALL
-        .map(|standing| (pieces::standing(standing), count(standing) as u64))
-        .to_vec()
+    let count = |standing| requirements.iter().filter(|found| found.outcome == standing).count();
+    Standing::ALL.map(|standing| (pieces::standing(standing), count(standing) as u64)).to_vec()
 }
 
 fn in_words(requirements: &[&Requirement]) -> String {
@@ -72,21 +62,14 @@ struct Page<'a> {
 
 impl<'a> Page<'a> {
     fn new(report: &'a Report) -> Self {
-        let used = report
-            .requirements
-            .iter()
-            .flat_map(|found| found.transports.keys());
+        let used = report.requirements.iter().flat_map(|found| found.transports.keys());
         let mut transports: Vec<&str> = used.map(String::as_str).collect();
         transports.sort_unstable();
         transports.dedup();
         // Of several with one name the first is pointed to.
         let numbered = report.tests.iter().enumerate().rev();
         let tests = numbered.map(|(index, test)| (test.name.as_str(), index + 1));
-        Self {
-            transports,
-            tests: tests.collect(),
-            violations: &report.violations,
-        }
+        Self { transports, tests: tests.collect(), violations: &report.violations }
     }
 
     fn table(&self, name: &str, requirements: &[&Requirement]) -> Markup {
@@ -172,10 +155,7 @@ impl<'a> Page<'a> {
     }
 
     fn tests(&self, requirement: &Requirement) -> Markup {
-        let numbers = requirement
-            .tests
-            .iter()
-            .filter_map(|test| self.tests.get(test.as_str()));
+        let numbers = requirement.tests.iter().filter_map(|test| self.tests.get(test.as_str()));
         html! {
             @if requirement.tests.is_empty() { span.quiet { "none" } }
             @for number in numbers {

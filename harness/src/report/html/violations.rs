@@ -54,15 +54,8 @@ fn article(number: usize, violation: &Violation, report: &Report) -> Markup {
 /// What else stands as violated because of this violation.
 fn also_covered(violation: &Violation, report: &Report) -> Markup {
     let same = |test: &&Test| test.name == violation.test && test.transport == violation.transport;
-    let covered = report
-        .tests
-        .iter()
-        .find(same)
-        .map_or(&[][..], |test| &test.requirements);
-    let others: Vec<&String> = covered
-        .iter()
-        .filter(|id| **id != violation.requirement)
-        .collect();
+    let covered = report.tests.iter().find(same).map_or(&[][..], |test| &test.requirements);
+    let others: Vec<&String> = covered.iter().filter(|id| **id != violation.requirement).collect();
     html! {
         @if !others.is_empty() {
             " The same test covers "

@@ -64,12 +64,8 @@ impl Report {
                 *path = named.display().to_string();
             }
         };
-        self.tests
-            .iter_mut()
-            .for_each(|test| shorten(&mut test.evidence));
-        self.violations
-            .iter_mut()
-            .for_each(|violation| shorten(&mut violation.evidence));
+        self.tests.iter_mut().for_each(|test| shorten(&mut test.evidence));
+        self.violations.iter_mut().for_each(|violation| shorten(&mut violation.evidence));
         self
     }
 }
@@ -80,11 +76,7 @@ fn requirement(record: &Record, row: &Row<'_>) -> Requirement {
         id: found.id.clone(),
         level: found.level,
         outcome: row.standing,
-        transports: row
-            .transports
-            .iter()
-            .map(|(name, on)| ((*name).to_owned(), *on))
-            .collect(),
+        transports: row.transports.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect(),
         tests: record
             .entries()
             .iter()
@@ -103,9 +95,7 @@ impl From<&Entry> for Test {
     fn from(entry: &Entry) -> Self {
         let result = entry.result.as_ref();
         let reason = match entry.outcome() {
-            Some(Outcome::Inconclusive { reason } | Outcome::NotApplicable { reason }) => {
-                Some(reason.clone())
-            }
+            Some(Outcome::Inconclusive { reason } | Outcome::NotApplicable { reason }) => Some(reason.clone()),
             _ => None,
         };
         Self {
@@ -134,10 +124,7 @@ impl Violation {
     pub fn of(result: &TestResult, found: &outcome::Violation, catalogue: &Catalogue) -> Self {
         let requirement = catalogue.get(&found.requirement);
         let told = |field: fn(&crate::requirement::Requirement) -> &String| {
-            requirement.map_or_else(
-                || "not in the catalogue".to_owned(),
-                |known| field(known).clone(),
-            )
+            requirement.map_or_else(|| "not in the catalogue".to_owned(), |known| field(known).clone())
         };
         Self {
             requirement: found.requirement.clone(),
@@ -162,10 +149,7 @@ impl Violation {
 }
 
 fn evidence(result: &TestResult) -> Option<String> {
-    result
-        .evidence
-        .as_ref()
-        .map(|path| path.display().to_string())
+    result.evidence.as_ref().map(|path| path.display().to_string())
 }
 
 /// Seconds to the millisecond: reports promise no more.

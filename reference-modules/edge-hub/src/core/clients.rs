@@ -41,12 +41,7 @@ pub struct Clients {
 impl Clients {
     /// None yet; `limit` is the number of identities the hub serves.
     pub fn new(limit: usize) -> Clients {
-        Clients {
-            limit,
-            seen: HashSet::new(),
-            clients: HashMap::new(),
-            identities: HashMap::new(),
-        }
+        Clients { limit, seen: HashSet::new(), clients: HashMap::new(), identities: HashMap::new() }
     }
 
     /// A client connected. An identity seen before is not counted against the limit again.
@@ -56,12 +51,7 @@ impl Clients {
         }
         self.seen.insert(client.clone());
         self.identities.insert(connection, client.clone());
-        let newcomer = Client {
-            connection,
-            inputs: false,
-            unacknowledged: None,
-            waiting: VecDeque::new(),
-        };
+        let newcomer = Client { connection, inputs: false, unacknowledged: None, waiting: VecDeque::new() };
         match self.clients.insert(client, newcomer) {
             Some(older) => {
                 self.identities.remove(&older.connection);

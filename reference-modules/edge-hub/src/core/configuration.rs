@@ -82,7 +82,8 @@ impl Core {
 
     fn process(&mut self) {
         let Some(document) = self.desired.text() else { return };
-        let late = (planted("CFG21-routes-late-after-status") && self.in_force) || planted("R24-heads-open-before-routes");
+        let late =
+            (planted("CFG21-routes-late-after-status") && self.in_force) || planted("R24-heads-open-before-routes");
         let before = self.last_applied.clone();
         let (code, description) = match Config::parse(&self.settings.edge_device_id, &document) {
             Err(cause) => {
@@ -124,10 +125,7 @@ impl Core {
         if code == 400 && planted("CFG11-refused-patch-is-forgotten") {
             self.desired.forget_refused(before.as_deref());
         }
-        self.out.push(Output::Remember {
-            as_what: Remembered::Seen,
-            document,
-        });
+        self.out.push(Output::Remember { as_what: Remembered::Seen, document });
         self.flush_reported();
         if self.in_force {
             self.ready();
@@ -152,10 +150,7 @@ impl Core {
         self.replace_routes(&config, table);
         self.in_force = true;
         self.last_applied = Some(document.to_owned());
-        self.out.push(Output::Remember {
-            as_what: Remembered::Applied,
-            document: document.to_owned(),
-        });
+        self.out.push(Output::Remember { as_what: Remembered::Applied, document: document.to_owned() });
         Ok(())
     }
 
@@ -168,7 +163,10 @@ impl Core {
         self.reconcile_endpoints();
         self.out.push(Output::Log(format!("Set the following {} route(s) in edge hub", config.routes.len())));
         for route in &config.routes {
-            self.out.push(Output::Log(format!("{}: FROM {} WHERE {} INTO {:?}", route.name, route.source, route.condition, route.sink)));
+            self.out.push(Output::Log(format!(
+                "{}: FROM {} WHERE {} INTO {:?}",
+                route.name, route.source, route.condition, route.sink
+            )));
         }
     }
 
@@ -222,10 +220,8 @@ impl Core {
             return;
         }
         endpoint.queues.insert(priority, Queue::default());
-        self.out.push(Output::OpenQueue {
-            queue: QueueId { endpoint: id, priority },
-            name: endpoint.queue_name(priority),
-        });
+        self.out
+            .push(Output::OpenQueue { queue: QueueId { endpoint: id, priority }, name: endpoint.queue_name(priority) });
     }
 
     /// Of the queues only the default one is erased; those with an explicit priority keep their entries.
@@ -248,10 +244,13 @@ impl Core {
 
     /// Overlooks changes of nothing but a priority: only a planted fault does that.
     fn keep_priorities(&self, config: &mut Config) {
-        let before = self.last_applied.as_deref().map(|document| Config::parse(&self.settings.edge_device_id, document));
+        let before =
+            self.last_applied.as_deref().map(|document| Config::parse(&self.settings.edge_device_id, document));
         let Some(Ok(before)) = before else { return };
         for route in &mut config.routes {
-            let same = |known: &&RouteSpec| (&known.name, &known.source, &known.condition) == (&route.name, &route.source, &route.condition);
+            let same = |known: &&RouteSpec| {
+                (&known.name, &known.source, &known.condition) == (&route.name, &route.source, &route.condition)
+            };
             if let Some(known) = before.routes.iter().find(same) {
                 route.priority = known.priority;
             }
@@ -260,7 +259,8 @@ impl Core {
 
     fn drops_a_retrying_endpoint(&self, config: &Config) -> bool {
         self.endpoints.values().any(|endpoint| {
-            matches!(endpoint.pump, Pump::BackingOff { .. }) && !config.routes.iter().any(|route| route.sink == endpoint.sink)
+            matches!(endpoint.pump, Pump::BackingOff { .. })
+                && !config.routes.iter().any(|route| route.sink == endpoint.sink)
         })
     }
 
@@ -273,9 +273,7 @@ impl Core {
 
     fn cannot_start(&mut self, reason: &str) {
         if !planted("CFG18-serves-without-configuration") {
-            self.out.push(Output::CannotStart {
-                reason: reason.to_owned(),
-            });
+            self.out.push(Output::CannotStart { reason: reason.to_owned() });
         }
     }
 }

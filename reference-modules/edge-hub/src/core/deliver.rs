@@ -26,12 +26,7 @@ impl Core {
     pub(super) fn deliver_next(&mut self, id: u32) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
         let Sink::Input { module, input } = &endpoint.sink else { return };
-        let Pump::Delivering {
-            priority,
-            entries,
-            delivery,
-        } = &mut endpoint.pump
-        else {
+        let Pump::Delivering { priority, entries, delivery } = &mut endpoint.pump else {
             return;
         };
         let priority = *priority;
@@ -44,7 +39,8 @@ impl Core {
         }
         let absent = client.is_none();
         let Some(client) = client.filter(|client| client.inputs) else {
-            if planted("R23-unsubscribed-counts-as-delivered") || (absent && planted("SINK04-absent-module-is-nobody")) {
+            if planted("R23-unsubscribed-counts-as-delivered") || (absent && planted("SINK04-absent-module-is-nobody"))
+            {
                 return self.first_settled(id);
             }
             let entries = std::mem::take(entries);
@@ -63,26 +59,11 @@ impl Core {
         if planted("R04-inputs-of-a-module-collide") {
             self.deliveries.retain(|_, older| older.connection != connection);
         }
-        let timer = self.timers.set(
-            self.now + self.settings.message_ack_timeout,
-            Timer::AckTimeout {
-                endpoint: id,
-                delivery: attempt,
-            },
-        );
-        self.deliveries.insert(
-            attempt,
-            Delivery {
-                endpoint: id,
-                connection,
-                timer,
-            },
-        );
-        let input = if planted("SINK05-input-name-in-lower-case") {
-            input.to_lowercase()
-        } else {
-            input.clone()
-        };
+        let timer = self
+            .timers
+            .set(self.now + self.settings.message_ack_timeout, Timer::AckTimeout { endpoint: id, delivery: attempt });
+        self.deliveries.insert(attempt, Delivery { endpoint: id, connection, timer });
+        let input = if planted("SINK05-input-name-in-lower-case") { input.to_lowercase() } else { input.clone() };
         let sent = sent_event(entry, receiver.to_string(), input.clone(), priority, self.now.since(entry.enqueued));
         let envelope = altered(entry.envelope.clone(), entry.offset);
         if planted("DLV-every-tenth-twice") && entry.offset % 10 == 9 {
@@ -93,12 +74,7 @@ impl Core {
                 envelope: envelope.clone(),
             });
         }
-        self.out.push(Output::Deliver {
-            connection,
-            delivery: attempt,
-            input,
-            envelope,
-        });
+        self.out.push(Output::Deliver { connection, delivery: attempt, input, envelope });
         self.out.push(Output::Event(sent));
     }
 
@@ -149,12 +125,7 @@ impl Core {
 
     fn attempt_ended(&mut self, id: u32, ended: DeliveryId, outcome: DeliveryOutcome) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
-        let Pump::Delivering {
-            priority,
-            entries,
-            delivery,
-        } = &mut endpoint.pump
-        else {
+        let Pump::Delivering { priority, entries, delivery } = &mut endpoint.pump else {
             return;
         };
         if *delivery != Some(ended) {
@@ -196,12 +167,7 @@ impl Core {
 
     fn give_up_waiting(&mut self, id: u32) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
-        if let Pump::Delivering {
-            priority,
-            entries,
-            delivery: None,
-        } = &mut endpoint.pump
-        {
+        if let Pump::Delivering { priority, entries, delivery: None } = &mut endpoint.pump {
             let (priority, entries) = (*priority, std::mem::take(entries));
             self.batch_failed(id, priority, entries);
         }
@@ -209,7 +175,13 @@ impl Core {
 }
 
 /// The metrics event of a message that left.
-pub(super) fn sent_event(entry: &Entry, to: String, input: String, priority: u32, processed_in: std::time::Duration) -> Event {
+pub(super) fn sent_event(
+    entry: &Entry,
+    to: String,
+    input: String,
+    priority: u32,
+    processed_in: std::time::Duration,
+) -> Event {
     debug_assert!(priority <= 9 || priority == DEFAULT_PRIORITY);
     Event::Sent {
         from: entry.envelope.sender.to_string(),

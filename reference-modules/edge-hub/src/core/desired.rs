@@ -107,10 +107,7 @@ mod tests {
         let mut desired = desired(r#"{"routes":{"a":"x","b":"y"},"list":[1,2],"$version":4}"#);
         let patch = r#"{"routes":{"a":null,"c":"z"},"list":[3],"$version":5}"#;
         assert_eq!(desired.patch(patch), Patched::Process);
-        assert_eq!(
-            desired.text().expect("a document"),
-            r#"{"routes":{"b":"y","c":"z"},"list":[3],"$version":5}"#
-        );
+        assert_eq!(desired.text().expect("a document"), r#"{"routes":{"b":"y","c":"z"},"list":[3],"$version":5}"#);
     }
 
     #[test]

@@ -91,11 +91,7 @@ impl Endpoint {
 
     /// Name of a queue in the store.
     pub fn queue_name(&self, priority: u32) -> String {
-        if priority == DEFAULT_PRIORITY {
-            self.name.clone()
-        } else {
-            format!("{}_Pri{priority}", self.name)
-        }
+        if priority == DEFAULT_PRIORITY { self.name.clone() } else { format!("{}_Pri{priority}", self.name) }
     }
 }
 

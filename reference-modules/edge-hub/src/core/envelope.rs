@@ -46,13 +46,7 @@ pub struct TwinChange {
 impl Envelope {
     /// Telemetry, stamped with who sent it.
     pub fn telemetry(edge_device_id: &str, telemetry: Telemetry) -> Envelope {
-        let Telemetry {
-            sender,
-            properties,
-            mut system,
-            body,
-            edge_message_id,
-        } = telemetry;
+        let Telemetry { sender, properties, mut system, body, edge_message_id } = telemetry;
         let output = value(&system, system::OUTPUT_NAME).map(str::to_owned);
         let internal = sender.device == edge_device_id;
         stamp(&mut system, system::CONNECTION_DEVICE_ID, &sender.device);
@@ -64,30 +58,15 @@ impl Envelope {
         stamp(&mut system, system::EDGE_MESSAGE_ID, &edge_message_id);
         stamp(&mut system, system::ORIGIN_INTERFACE, if internal { "internal" } else { "downstream" });
         let source = match &sender.module {
-            Some(module) => MessageSource::Module {
-                module: module.clone(),
-                output,
-            },
+            Some(module) => MessageSource::Module { module: module.clone(), output },
             None => MessageSource::Device,
         };
-        Envelope {
-            message: Message {
-                source,
-                properties,
-                system,
-                body,
-            },
-            sender,
-        }
+        Envelope { message: Message { source, properties, system, body }, sender }
     }
 
     /// The notification of a twin change. The hub is its sender; whose twin it was stands in properties of its own.
     pub fn twin_change(hub: &ClientId, change: TwinChange, now: Timestamp) -> Envelope {
-        let sender = if planted("R14-twin-change-sent-as-the-leaf") {
-            change.reporter.clone()
-        } else {
-            hub.clone()
-        };
+        let sender = if planted("R14-twin-change-sent-as-the-leaf") { change.reporter.clone() } else { hub.clone() };
         let mut system = Vec::new();
         stamp(&mut system, system::MESSAGE_TYPE, "twinChangeNotification");
         stamp(&mut system, system::MESSAGE_SCHEMA, "twinChangeNotification");
@@ -103,12 +82,7 @@ impl Envelope {
         stamp(&mut system, system::EDGE_MESSAGE_ID, &change.edge_message_id);
         stamp(&mut system, system::ORIGIN_INTERFACE, "internal");
         Envelope {
-            message: Message {
-                source: MessageSource::TwinChange,
-                properties: Vec::new(),
-                system,
-                body: change.patch,
-            },
+            message: Message { source: MessageSource::TwinChange, properties: Vec::new(), system, body: change.patch },
             sender,
         }
     }

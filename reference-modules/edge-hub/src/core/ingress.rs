@@ -55,12 +55,7 @@ impl Core {
     /// The store has every copy, or none.
     pub(super) fn stored(&mut self, append: AppendId, offsets: Option<&[u64]>) {
         let Some(appending) = self.appends.remove(&append) else { return };
-        let Appending {
-            publish,
-            envelope,
-            enqueued,
-            copies,
-        } = appending;
+        let Appending { publish, envelope, enqueued, copies } = appending;
         let Some(offsets) = offsets else {
             self.out.push(Output::Event(Event::Unacknowledged {
                 from: envelope.sender.to_string(),
@@ -143,12 +138,7 @@ impl Core {
         self.ids += 1;
         let append = AppendId(self.ids);
         let envelope = Arc::new(envelope);
-        let appending = Appending {
-            publish,
-            envelope,
-            enqueued: self.now,
-            copies,
-        };
+        let appending = Appending { publish, envelope, enqueued: self.now, copies };
         self.appends.insert(append, appending);
         if held_back {
             self.timers.set(self.now + Duration::from_millis(500), Timer::AppendLate { append });
@@ -167,13 +157,7 @@ impl Core {
             (0, global) => u64::try_from(global).ok().map(|secs| secs * 1000),
             (own, _) => Some(u64::from(own) * 1000),
         };
-        Some(Copy {
-            queue: QueueId {
-                endpoint: id,
-                priority: destination.priority,
-            },
-            time_to_live_millis,
-        })
+        Some(Copy { queue: QueueId { endpoint: id, priority: destination.priority }, time_to_live_millis })
     }
 
     fn unrouted(&mut self, publish: PublishId, envelope: &Envelope) {

@@ -56,8 +56,7 @@ pub struct Entry {
 impl Entry {
     /// Whether it has waited as long as it may. A time to live of zero is over at once.
     pub fn expired(&self, now: Timestamp) -> bool {
-        self.time_to_live_millis
-            .is_some_and(|limit| now.since(self.enqueued).as_millis() >= u128::from(limit))
+        self.time_to_live_millis.is_some_and(|limit| now.since(self.enqueued).as_millis() >= u128::from(limit))
     }
 }
 

@@ -59,11 +59,7 @@ impl Core {
         }
         match endpoint.sink {
             Sink::Input { .. } => {
-                endpoint.pump = Pump::Delivering {
-                    priority,
-                    entries,
-                    delivery: None,
-                };
+                endpoint.pump = Pump::Delivering { priority, entries, delivery: None };
                 self.deliver_next(id);
             }
             Sink::Upstream => self.send_batch(id, priority, entries),
@@ -85,22 +81,14 @@ impl Core {
         let wait = back_off(endpoint.attempt, self.spread.next_factor());
         endpoint.attempt = endpoint.attempt.saturating_add(1);
         let timer = self.timers.set(self.now + wait, Timer::Retry { endpoint: id });
-        endpoint.pump = Pump::BackingOff {
-            priority,
-            entries,
-            timer,
-        };
+        endpoint.pump = Pump::BackingOff { priority, entries, timer };
     }
 
     /// Tries a waiting batch again.
     pub(super) fn retry(&mut self, id: u32) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
         match std::mem::replace(&mut endpoint.pump, Pump::Idle) {
-            Pump::BackingOff {
-                priority,
-                entries,
-                timer,
-            } => {
+            Pump::BackingOff { priority, entries, timer } => {
                 self.timers.cancel(timer);
                 self.out.push(Output::Event(Event::Retry {
                     endpoint: endpoint.name.clone(),
@@ -132,8 +120,6 @@ impl Core {
     }
 
     fn somebody_backs_off(&self) -> bool {
-        self.endpoints
-            .values()
-            .any(|endpoint| matches!(endpoint.pump, Pump::BackingOff { .. }))
+        self.endpoints.values().any(|endpoint| matches!(endpoint.pump, Pump::BackingOff { .. }))
     }
 }

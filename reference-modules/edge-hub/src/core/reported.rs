@@ -84,9 +84,7 @@ impl Reported {
     }
 
     fn say(&mut self, update: Value) {
-        let Value::Object(update) = update else {
-            unreachable!("updates are objects")
-        };
+        let Value::Object(update) = update else { unreachable!("updates are objects") };
         // A cleared map must reach IoT Hub before its new entries do.
         match self.pending.back_mut() {
             Some(last) if last.get("clients") != Some(&Value::Null) => overlay(last, update),

@@ -18,10 +18,7 @@ pub struct Timers<T> {
 impl<T> Timers<T> {
     /// None yet.
     pub fn new() -> Timers<T> {
-        Timers {
-            pending: BTreeMap::new(),
-            set: 0,
-        }
+        Timers { pending: BTreeMap::new(), set: 0 }
     }
 
     /// Sets a timer. Timers of one instant are due in the order in which they were set.

@@ -24,23 +24,15 @@ impl Core {
                 self.settle(id, priority, entry.offset);
                 continue;
             }
-            let sender = if planted("MSG05-sent-as-the-hub") {
-                self.hub.clone()
-            } else {
-                entry.envelope.sender.clone()
-            };
+            let sender =
+                if planted("MSG05-sent-as-the-hub") { self.hub.clone() } else { entry.envelope.sender.clone() };
             match waiting.iter_mut().find(|(known, _)| *known == sender) {
                 Some((_, share)) => share.push_back(entry),
                 None => waiting.push_back((sender, VecDeque::from([entry]))),
             }
         }
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
-        endpoint.pump = Pump::Sending {
-            priority,
-            waiting,
-            active: HashMap::new(),
-            failed: Vec::new(),
-        };
+        endpoint.pump = Pump::Sending { priority, waiting, active: HashMap::new(), failed: Vec::new() };
         self.send_more(id);
     }
 
@@ -48,13 +40,7 @@ impl Core {
     pub(super) fn sent(&mut self, send: SendId, accepted: usize, outcome: SendOutcome) {
         let Some(id) = self.sends.remove(&send) else { return };
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
-        let Pump::Sending {
-            priority,
-            active,
-            failed,
-            ..
-        } = &mut endpoint.pump
-        else {
+        let Pump::Sending { priority, active, failed, .. } = &mut endpoint.pump else {
             return;
         };
         let priority = *priority;
@@ -90,13 +76,7 @@ impl Core {
     fn send_more(&mut self, id: u32) {
         loop {
             let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
-            let Pump::Sending {
-                priority,
-                waiting,
-                active,
-                failed,
-            } = &mut endpoint.pump
-            else {
+            let Pump::Sending { priority, waiting, active, failed } = &mut endpoint.pump else {
                 return;
             };
             if active.len() >= self.settings.upstream_fan_out {
@@ -132,14 +112,7 @@ impl Core {
             sender: sender.clone(),
             messages: share.iter().map(|entry| entry.envelope.clone()).collect(),
         });
-        active.insert(
-            send,
-            Attempt {
-                sender,
-                sent: share,
-                rest,
-            },
-        );
+        active.insert(send, Attempt { sender, sent: share, rest });
     }
 }
 

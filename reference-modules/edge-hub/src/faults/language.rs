@@ -150,27 +150,14 @@ mod tests {
     use super::IDS;
 
     fn sources(folder: &Path) -> Vec<PathBuf> {
-        let entries = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        entries
-            .flat_map(|path| {
-                if path.is_dir() {
-                    sources(&path)
-                } else {
-                    vec![path]
-                }
-            })
-            .collect()
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
     }
 
     #[test]
     fn every_id_is_planted_at_exactly_one_place() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core/routing");
-        let code: String = sources(&folder)
-            .iter()
-            .map(|path| fs::read_to_string(path).unwrap())
-            .collect();
+        let code: String = sources(&folder).iter().map(|path| fs::read_to_string(path).unwrap()).collect();
         for id in IDS {
             assert_eq!(code.matches(&format!("\"{id}\"")).count(), 1, "{id}");
         }

@@ -16,7 +16,9 @@ const VECTOR: &str = "scope/vector";
 /// # Errors
 /// When it cannot be decrypted.
 pub(super) async fn recall(engine: &Engine, workload: &Workload) -> io::Result<Option<Vec<ServiceIdentity>>> {
-    let (Some(sealed), Some(vector)) = (engine.document(DOCUMENT.to_owned()).await, engine.document(VECTOR.to_owned()).await) else {
+    let (Some(sealed), Some(vector)) =
+        (engine.document(DOCUMENT.to_owned()).await, engine.document(VECTOR.to_owned()).await)
+    else {
         return Ok(None);
     };
     let plain = workload.decrypt(&vector, &sealed).await?;

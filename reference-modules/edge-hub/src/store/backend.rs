@@ -35,42 +35,25 @@ pub(super) enum Change {
 
 /// Where keys live.
 pub(super) enum Backend {
-    Disk {
-        keyspace: Keyspace,
-        partitions: Vec<PartitionHandle>,
-        mode: PersistMode,
-    },
-    Memory {
-        spaces: [BTreeMap<Bytes, Bytes>; SPACES.len()],
-        bytes: u64,
-    },
+    Disk { keyspace: Keyspace, partitions: Vec<PartitionHandle>, mode: PersistMode },
+    Memory { spaces: [BTreeMap<Bytes, Bytes>; SPACES.len()], bytes: u64 },
 }
 
 impl Backend {
     pub(super) fn on_disk(folder: &Path, sync: bool) -> io::Result<Backend> {
-        let keyspace = fjall::Config::new(folder)
-            .flush_workers(1)
-            .compaction_workers(1)
-            .open()
-            .map_err(io::Error::other)?;
+        let keyspace =
+            fjall::Config::new(folder).flush_workers(1).compaction_workers(1).open().map_err(io::Error::other)?;
         let partitions = SPACES
             .iter()
             .map(|(_, name)| keyspace.open_partition(name, PartitionCreateOptions::default()))
             .collect::<Result<_, _>>()
             .map_err(io::Error::other)?;
         let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
-        Ok(Backend::Disk {
-            keyspace,
-            partitions,
-            mode,
-        })
+        Ok(Backend::Disk { keyspace, partitions, mode })
     }
 
     pub(super) fn in_memory() -> Backend {
-        Backend::Memory {
-            spaces: Default::default(),
-            bytes: 0,
-        }
+        Backend::Memory { spaces: Default::default(), bytes: 0 }
     }
 
     /// Bytes of keys and values held in memory; `None` on disk.
@@ -119,11 +102,7 @@ impl Backend {
 
     pub(super) fn commit(&mut self, changes: Vec<Change>) -> io::Result<()> {
         match self {
-            Backend::Disk {
-                keyspace,
-                partitions,
-                mode,
-            } => {
+            Backend::Disk { keyspace, partitions, mode } => {
                 let mut batch = keyspace.batch().durability(Some(*mode));
                 for change in changes {
                     match change {

@@ -40,21 +40,13 @@ pub(super) fn read(record: &[u8]) -> Option<Message> {
     }
     let source = match kind {
         0 => MessageSource::Device,
-        1 => MessageSource::Module {
-            module: text(&mut rest)??,
-            output: text(&mut rest)?,
-        },
+        1 => MessageSource::Module { module: text(&mut rest)??, output: text(&mut rest)? },
         2 => MessageSource::TwinChange,
         _ => return None,
     };
     let properties = pairs(&mut rest)?;
     let system = pairs(&mut rest)?;
-    Some(Message {
-        source,
-        properties,
-        system,
-        body: Bytes::copy_from_slice(rest),
-    })
+    Some(Message { source, properties, system, body: Bytes::copy_from_slice(rest) })
 }
 
 fn put(record: &mut Vec<u8>, field: Option<&[u8]>) {
@@ -102,14 +94,8 @@ mod tests {
         for source in [
             MessageSource::Device,
             MessageSource::TwinChange,
-            MessageSource::Module {
-                module: String::from("m"),
-                output: None,
-            },
-            MessageSource::Module {
-                module: String::from("m"),
-                output: Some(String::from("o")),
-            },
+            MessageSource::Module { module: String::from("m"), output: None },
+            MessageSource::Module { module: String::from("m"), output: Some(String::from("o")) },
         ] {
             let message = message(source);
             assert_eq!(read(&write(&message)).as_ref(), Some(&message));

@@ -16,18 +16,12 @@ fn envelope(text: &str) -> Envelope {
 }
 
 fn to(queue: QueueId, time_to_live_millis: Option<u64>) -> Copy {
-    Copy {
-        queue,
-        time_to_live_millis,
-    }
+    Copy { queue, time_to_live_millis }
 }
 
 fn bodies(store: &Store, queue: QueueId, from: u64) -> Vec<String> {
     let (entries, _) = store.read(queue, from, 100).expect("readable");
-    entries
-        .iter()
-        .map(|entry| String::from_utf8(entry.envelope.message.body.to_vec()).expect("text"))
-        .collect()
+    entries.iter().map(|entry| String::from_utf8(entry.envelope.message.body.to_vec()).expect("text")).collect()
 }
 
 fn both(test: impl Fn(Store)) {
@@ -64,14 +58,7 @@ fn a_queue_continues_where_an_earlier_process_ended() {
     }
     let mut store = Store::on_disk(folder.path(), false).expect("the store");
     let state = store.open_queue(B, "a").expect("opens");
-    assert_eq!(
-        state,
-        QueueState {
-            checkpoint: 2,
-            tail: 3,
-            length: 1
-        }
-    );
+    assert_eq!(state, QueueState { checkpoint: 2, tail: 3, length: 1 });
     assert_eq!(bodies(&store, B, 2), ["z"]);
 }
 

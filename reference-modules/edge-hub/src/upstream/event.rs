@@ -38,7 +38,8 @@ pub fn topic(sender: &ClientId, envelope: &Envelope) -> String {
             pairs.push((wire, Some(value)));
         }
     }
-    if let Some(interface) = envelope.system(system::INTERFACE_ID).filter(|id| id.eq_ignore_ascii_case(SECURITY_AGENT)) {
+    if let Some(interface) = envelope.system(system::INTERFACE_ID).filter(|id| id.eq_ignore_ascii_case(SECURITY_AGENT))
+    {
         pairs.push(("$.ifid", Some(interface.to_owned())));
     }
     for (name, value) in &envelope.message.properties {

@@ -92,12 +92,7 @@ impl Session {
         engine: Engine,
         notices: Option<mpsc::UnboundedSender<Notice>>,
     ) -> Session {
-        Session {
-            context,
-            client,
-            engine,
-            notices,
-        }
+        Session { context, client, engine, notices }
     }
 
     /// Starts it; it ends when nobody can give it jobs any more.
@@ -156,7 +151,12 @@ impl Session {
         Ok(open)
     }
 
-    async fn serve(&self, open: &mut Open, first: Option<Job>, inbox: &mut mpsc::UnboundedReceiver<Job>) -> io::Result<()> {
+    async fn serve(
+        &self,
+        open: &mut Open,
+        first: Option<Job>,
+        inbox: &mut mpsc::UnboundedReceiver<Job>,
+    ) -> io::Result<()> {
         if let Some(job) = first {
             self.begin(open, job).await?;
         }
@@ -195,12 +195,7 @@ impl Session {
                     }
                     ids.push_back(id);
                 }
-                open.sendings.push_back(Sending {
-                    send,
-                    ids,
-                    accepted: 0,
-                    deadline,
-                });
+                open.sendings.push_back(Sending { send, ids, accepted: 0, deadline });
                 open.connection.write(&bytes).await
             }
             Job::TwinGet { answer } => open.request("GET/", &[], Request { answer, deadline }).await,
@@ -254,20 +249,12 @@ impl Session {
                 None if !self.context.scope.is_known() => SendOutcome::Failed,
                 _ => SendOutcome::SenderGone,
             };
-            self.engine.tell(Input::Sent {
-                send,
-                accepted: 0,
-                outcome,
-            });
+            self.engine.tell(Input::Sent { send, accepted: 0, outcome });
         }
     }
 
     fn sent(&self, sending: &Sending, outcome: SendOutcome) {
-        self.engine.tell(Input::Sent {
-            send: sending.send,
-            accepted: sending.accepted,
-            outcome,
-        });
+        self.engine.tell(Input::Sent { send: sending.send, accepted: sending.accepted, outcome });
     }
 
     fn limit(&self) -> Duration {

@@ -11,21 +11,15 @@ use crate::faults::planted;
 /// A body that conditions can look into: content type and encoding say that it is JSON, and it is an object.
 pub(super) fn read(message: &Message) -> Option<Json> {
     let system = |name: &str| {
-        let (_, value) = message
-            .system
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        let (_, value) = message.system.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
         value.as_deref()
     };
     let any_body = planted("R08-any-body-is-json");
     if !any_body {
         let content_type = system("contentType")?;
         let without_parameters = content_type.split(';').next().unwrap_or(content_type);
-        let content_type = if planted("BODY01-content-type-may-have-parameters") {
-            without_parameters
-        } else {
-            content_type
-        };
+        let content_type =
+            if planted("BODY01-content-type-may-have-parameters") { without_parameters } else { content_type };
         if !content_type.eq_ignore_ascii_case("application/json") {
             return None;
         }
@@ -35,9 +29,7 @@ pub(super) fn read(message: &Message) -> Option<Json> {
         encoding => encoding?,
     };
     let text = decode(&message.body, &encoding.to_ascii_lowercase())?;
-    if planted("BODY13-strict-json-only")
-        && serde_json::from_str::<serde_json::Value>(&text).is_err()
-    {
+    if planted("BODY13-strict-json-only") && serde_json::from_str::<serde_json::Value>(&text).is_err() {
         return None;
     }
     match lenient_json::read(&text) {
@@ -55,22 +47,17 @@ pub(super) fn read(message: &Message) -> Option<Json> {
 fn decode<'b>(body: &'b [u8], encoding: &str) -> Option<Cow<'b, str>> {
     match encoding {
         "utf-8" => Some(String::from_utf8_lossy(body)),
-        "utf8" if planted("BODY01-utf8-without-dash-is-accepted") => {
-            Some(String::from_utf8_lossy(body))
-        }
+        "utf8" if planted("BODY01-utf8-without-dash-is-accepted") => Some(String::from_utf8_lossy(body)),
         "utf-16" | "utf-32" if planted("BODY01-utf-8-only") => None,
         "utf-16" => {
-            let units: Vec<u16> = body
-                .chunks(2)
-                .map(|unit| unit.try_into().map_or(0xdc00, u16::from_le_bytes))
-                .collect();
+            let units: Vec<u16> =
+                body.chunks(2).map(|unit| unit.try_into().map_or(0xdc00, u16::from_le_bytes)).collect();
             Some(Cow::Owned(String::from_utf16_lossy(&units)))
         }
         "utf-32" => {
             let characters = body.chunks(4).map(|bytes| {
                 let code = bytes.try_into().ok().map(u32::from_le_bytes);
-                code.and_then(char::from_u32)
-                    .unwrap_or(char::REPLACEMENT_CHARACTER)
+                code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
             });
             Some(Cow::Owned(characters.collect()))
         }
@@ -122,12 +109,9 @@ impl BodyPath {
         let Some(steps) = &self.steps else {
             return Dynamic::Undefined;
         };
-        let found = steps.iter().fold(vec![body], |found, step| {
-            found
-                .into_iter()
-                .flat_map(|value| step.from(value))
-                .collect::<Vec<_>>()
-        });
+        let found = steps
+            .iter()
+            .fold(vec![body], |found, step| found.into_iter().flat_map(|value| step.from(value)).collect::<Vec<_>>());
         match found.as_slice() {
             [] if planted("BODY04-missing-member-is-undefined") => Dynamic::Undefined,
             [] => Dynamic::Missing,
@@ -142,29 +126,13 @@ impl Step {
         match (self, value) {
             (Step::Member(name), Json::Object(members)) => {
                 let is = |key: &str| {
-                    if planted("BODY03-members-ignore-case") {
-                        key.eq_ignore_ascii_case(name)
-                    } else {
-                        key == name
-                    }
+                    if planted("BODY03-members-ignore-case") { key.eq_ignore_ascii_case(name) } else { key == name }
                 };
-                members
-                    .iter()
-                    .find(|(key, _)| is(key))
-                    .map(|(_, value)| value)
-                    .into_iter()
-                    .collect()
+                members.iter().find(|(key, _)| is(key)).map(|(_, value)| value).into_iter().collect()
             }
-            (Step::AnyMember, Json::Object(members)) => {
-                members.iter().map(|(_, value)| value).collect()
-            }
-            (Step::Index(at), Json::Array(elements))
-                if planted("BODY07-indexes-count-from-one") =>
-            {
-                at.checked_sub(1)
-                    .and_then(|at| elements.get(at))
-                    .into_iter()
-                    .collect()
+            (Step::AnyMember, Json::Object(members)) => members.iter().map(|(_, value)| value).collect(),
+            (Step::Index(at), Json::Array(elements)) if planted("BODY07-indexes-count-from-one") => {
+                at.checked_sub(1).and_then(|at| elements.get(at)).into_iter().collect()
             }
             (Step::Index(at), Json::Array(elements)) => elements.get(*at).into_iter().collect(),
             _ => Vec::new(),
@@ -180,9 +148,7 @@ fn scalar(value: &Json) -> Dynamic<'_> {
         Json::Integer(number) => Dynamic::Number(*number as f64),
         Json::Float { value, .. } => Dynamic::Number(*value),
         Json::Text(text) => Dynamic::Text(Some(Text::borrowed(text))),
-        Json::Date(text) if planted("BODY05-dates-are-strings") => {
-            Dynamic::Text(Some(Text::borrowed(text)))
-        }
+        Json::Date(text) if planted("BODY05-dates-are-strings") => Dynamic::Text(Some(Text::borrowed(text))),
         Json::Object(_) | Json::Array(_) if planted("BODY05-objects-are-null") => Dynamic::Null,
         Json::Date(_) | Json::Undefined | Json::Object(_) | Json::Array(_) => Dynamic::Undefined,
     }
@@ -202,24 +168,17 @@ fn index(bracket: &str) -> Option<(&str, &str)> {
 /// The whole path as it is followed; a leading `$` is the root.
 fn steps(path: &str) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
-    let mut rest = match path
-        .strip_prefix('$')
-        .filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    {
+    let mut rest = match path.strip_prefix('$').filter(|rest| rest.is_empty() || rest.starts_with(['.', '['])) {
         Some(behind) => behind.to_owned(),
         None => format!(".{path}"),
     };
     while !rest.is_empty() {
         let behind = if let Some(bracket) = rest.strip_prefix('[') {
             let (digits, behind) = index(bracket)?;
-            if planted("BODY07-second-index-is-refused")
-                && matches!(steps.last(), Some(Step::Index(_)))
-            {
+            if planted("BODY07-second-index-is-refused") && matches!(steps.last(), Some(Step::Index(_))) {
                 return None;
             }
-            steps.push(Step::Index(
-                usize::try_from(digits.parse::<i32>().ok()?).ok()?,
-            ));
+            steps.push(Step::Index(usize::try_from(digits.parse::<i32>().ok()?).ok()?));
             behind
         } else {
             let (name, behind) = identifier(rest.strip_prefix('.')?);
@@ -240,10 +199,8 @@ mod tests {
     use super::*;
 
     fn select(path: &str) -> Option<String> {
-        let body = lenient_json::read(
-            r#"{"a":{"b":7},"m":[[1],[3]],"o":{"x":1},"at":"2031-02-03T04:05:06Z"}"#,
-        )
-        .unwrap();
+        let body =
+            lenient_json::read(r#"{"a":{"b":7},"m":[[1],[3]],"o":{"x":1},"at":"2031-02-03T04:05:06Z"}"#).unwrap();
         Some(format!("{:?}", BodyPath::parse(path)?.select(&body)))
     }
 
@@ -255,31 +212,14 @@ mod tests {
         assert_eq!(select("o.*").as_deref(), Some("Number(1.0)"));
         assert_eq!(select("a.B").as_deref(), Some("Missing"));
         assert_eq!(select("m[9]").as_deref(), Some("Missing"));
-        for undefined in [
-            "a",
-            "$",
-            "at",
-            "*",
-            "m[0]",
-            "m[2147483648]",
-            "m[0]x",
-            "a.b]",
-            "a]b",
-        ] {
-            assert_eq!(
-                select(undefined).as_deref(),
-                Some("Undefined"),
-                "{undefined}"
-            );
+        for undefined in ["a", "$", "at", "*", "m[0]", "m[2147483648]", "m[0]x", "a.b]", "a]b"] {
+            assert_eq!(select(undefined).as_deref(), Some("Undefined"), "{undefined}");
         }
     }
 
     #[test]
     fn malformed_paths_do_not_compile() {
-        for path in [
-            "", "a.", "a..b", ".a", "[0]", "a[", "a[]", "a[-1]", "a[x]", "a['x']", "5", "a.5",
-            "m[0].",
-        ] {
+        for path in ["", "a.", "a..b", ".a", "[0]", "a[", "a[]", "a[-1]", "a[x]", "a['x']", "5", "a.5", "m[0]."] {
             assert!(BodyPath::parse(path).is_none(), "{path}");
         }
     }

@@ -15,15 +15,9 @@ use crate::faults::planted;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TypeError {
     #[error("operator {operator:?} does not take {operands}")]
-    Operands {
-        operator: Operator,
-        operands: String,
-    },
+    Operands { operator: Operator, operands: String },
     #[error("operator `{operator}` does not take {operand}")]
-    Operand {
-        operator: &'static str,
-        operand: &'static str,
-    },
+    Operand { operator: &'static str, operand: &'static str },
     #[error("there is no function `{0}`")]
     UnknownFunction(String),
     #[error("function `{function}` does not take ({arguments})")]
@@ -84,10 +78,7 @@ pub(super) fn check(expression: &Expression) -> Result<Typed, TypeError> {
         Expression::Application(name) => Ok(Typed::Text(TextNode::Application(Name::new(name)))),
         Expression::System(name) => system(name),
         Expression::Braced(name) => braced(name),
-        Expression::Call {
-            function,
-            arguments,
-        } => {
+        Expression::Call { function, arguments } => {
             let arguments = arguments.iter().map(check).collect::<Result<_, _>>()?;
             functions::check(function, arguments)
         }
@@ -124,10 +115,7 @@ fn system(name: &str) -> Result<Typed, TypeError> {
     match body_path(name).transpose()? {
         Some(path) => {
             let shadow = !has_bracket && !planted("BODY11-body-path-comes-first");
-            Ok(Typed::Dynamic(DynamicNode::Body {
-                path,
-                shadow: shadow.then(|| Name::new(name)),
-            }))
+            Ok(Typed::Dynamic(DynamicNode::Body { path, shadow: shadow.then(|| Name::new(name)) }))
         }
         None if has_bracket => Ok(Typed::Undefined),
         None if planted("LANG04-application-property-never-wins") => {
@@ -135,15 +123,10 @@ fn system(name: &str) -> Result<Typed, TypeError> {
         }
         None => {
             let mut application = name;
-            if planted("LANG25-sender-can-be-forged")
-                && name.to_ascii_lowercase().starts_with("$connection")
-            {
+            if planted("LANG25-sender-can-be-forged") && name.to_ascii_lowercase().starts_with("$connection") {
                 application = &name[1..];
             }
-            Ok(Typed::Text(TextNode::Either {
-                application: Name::new(application),
-                system: Name::new(&name[1..]),
-            }))
+            Ok(Typed::Text(TextNode::Either { application: Name::new(application), system: Name::new(&name[1..]) }))
         }
     }
 }
@@ -168,10 +151,7 @@ fn not(operand: Typed) -> Result<Typed, TypeError> {
         }
         Typed::Null => Ok(Typed::Truth(TruthNode::Literal(Truth::True))),
         Typed::Dynamic(node) => Ok(Typed::Truth(TruthNode::NotDynamic(Box::new(node)))),
-        other => Err(TypeError::Operand {
-            operator: "not",
-            operand: other.kind(),
-        }),
+        other => Err(TypeError::Operand { operator: "not", operand: other.kind() }),
     }
 }
 
@@ -181,23 +161,14 @@ fn negate(operand: Typed) -> Result<Typed, TypeError> {
         Typed::Number(node) => Ok(Typed::Number(NumberNode::Negate(Box::new(node)))),
         Typed::Dynamic(node) if planted("BODY10-dynamic-negation-works") => {
             let zero = DynamicNode::Lifted(Box::new(Typed::Number(NumberNode::Literal(0.0))));
-            Ok(Typed::Dynamic(DynamicNode::Arithmetic(
-                Box::new(zero),
-                vec![(Arithmetic::Subtract, node)],
-            )))
+            Ok(Typed::Dynamic(DynamicNode::Arithmetic(Box::new(zero), vec![(Arithmetic::Subtract, node)])))
         }
-        other => Err(TypeError::Operand {
-            operator: "-",
-            operand: other.kind(),
-        }),
+        other => Err(TypeError::Operand { operator: "-", operand: other.kind() }),
     }
 }
 
 fn combine(operator: Operator, left: Typed, right: Typed) -> Result<Typed, TypeError> {
-    let refused = TypeError::Operands {
-        operator,
-        operands: format!("{} and {}", left.kind(), right.kind()),
-    };
+    let refused = TypeError::Operands { operator, operands: format!("{} and {}", left.kind(), right.kind()) };
     match operator {
         Operator::Arithmetic(arithmetic) => calculate(arithmetic, left, right),
         Operator::Concat => concat(left, right),
@@ -216,77 +187,51 @@ fn calculate(operator: Arithmetic, left: Typed, right: Typed) -> Option<Typed> {
             rest.push((operator, right));
             Some(Typed::Number(NumberNode::Arithmetic(first, rest)))
         }
-        (Typed::Number(left), Typed::Number(right)) => Some(Typed::Number(NumberNode::Arithmetic(
-            Box::new(left),
-            vec![(operator, right)],
-        ))),
-        (Typed::Dynamic(_), _) | (_, Typed::Dynamic(_))
-            if operator == Arithmetic::Remainder && !dynamic_remainder =>
-        {
+        (Typed::Number(left), Typed::Number(right)) => {
+            Some(Typed::Number(NumberNode::Arithmetic(Box::new(left), vec![(operator, right)])))
+        }
+        (Typed::Dynamic(_), _) | (_, Typed::Dynamic(_)) if operator == Arithmetic::Remainder && !dynamic_remainder => {
             None
         }
-        (
-            left @ (Typed::Dynamic(_) | Typed::Number(_)),
-            right @ (Typed::Dynamic(_) | Typed::Number(_)),
-        ) => Some(Typed::Dynamic(match left.lifted() {
-            DynamicNode::Arithmetic(first, mut rest) => {
-                rest.push((operator, right.lifted()));
-                DynamicNode::Arithmetic(first, rest)
-            }
-            left => DynamicNode::Arithmetic(Box::new(left), vec![(operator, right.lifted())]),
-        })),
+        (left @ (Typed::Dynamic(_) | Typed::Number(_)), right @ (Typed::Dynamic(_) | Typed::Number(_))) => {
+            Some(Typed::Dynamic(match left.lifted() {
+                DynamicNode::Arithmetic(first, mut rest) => {
+                    rest.push((operator, right.lifted()));
+                    DynamicNode::Arithmetic(first, rest)
+                }
+                left => DynamicNode::Arithmetic(Box::new(left), vec![(operator, right.lifted())]),
+            }))
+        }
         _ => None,
     }
 }
 
 fn concat(left: Typed, right: Typed) -> Option<Typed> {
     match (left, right) {
-        (
-            Typed::Text(TextNode::Concat(mut parts)),
-            right @ (Typed::Text(_) | Typed::Dynamic(_)),
-        ) => {
+        (Typed::Text(TextNode::Concat(mut parts)), right @ (Typed::Text(_) | Typed::Dynamic(_))) => {
             parts.push(right.lifted());
             Some(Typed::Text(TextNode::Concat(parts)))
         }
-        (
-            left @ (Typed::Text(_) | Typed::Dynamic(_)),
-            right @ (Typed::Text(_) | Typed::Dynamic(_)),
-        ) => Some(Typed::Text(TextNode::Concat(vec![
-            left.lifted(),
-            right.lifted(),
-        ]))),
+        (left @ (Typed::Text(_) | Typed::Dynamic(_)), right @ (Typed::Text(_) | Typed::Dynamic(_))) => {
+            Some(Typed::Text(TextNode::Concat(vec![left.lifted(), right.lifted()])))
+        }
         _ => None,
     }
 }
 
 fn compare(comparison: Comparison, left: Typed, right: Typed) -> Option<Typed> {
     let node = match (left, right) {
-        (Typed::Text(left), Typed::Text(right)) => {
-            TruthNode::CompareTexts(comparison, Box::new((left, right)))
-        }
-        (Typed::Number(left), Typed::Number(right)) => {
-            TruthNode::CompareNumbers(comparison, Box::new((left, right)))
-        }
-        (Typed::Truth(left), Typed::Truth(right)) => {
-            TruthNode::CompareTruths(comparison, Box::new((left, right)))
-        }
+        (Typed::Text(left), Typed::Text(right)) => TruthNode::CompareTexts(comparison, Box::new((left, right))),
+        (Typed::Number(left), Typed::Number(right)) => TruthNode::CompareNumbers(comparison, Box::new((left, right))),
+        (Typed::Truth(left), Typed::Truth(right)) => TruthNode::CompareTruths(comparison, Box::new((left, right))),
         (Typed::Null, Typed::Null) => TruthNode::Literal(value::compare_nulls(comparison)),
         (Typed::Undefined, Typed::Undefined) => TruthNode::Literal(Truth::Undefined),
-        (left, right)
-            if (left.is_dynamic() || right.is_dynamic())
-                && left.is_liftable()
-                && right.is_liftable() =>
-        {
+        (left, right) if (left.is_dynamic() || right.is_dynamic()) && left.is_liftable() && right.is_liftable() => {
             TruthNode::CompareDynamics(comparison, Box::new((left.lifted(), right.lifted())))
         }
-        (Typed::Text(text), Typed::Number(right))
-            if planted("R19-properties-compare-with-numbers") =>
-        {
+        (Typed::Text(text), Typed::Number(right)) if planted("R19-properties-compare-with-numbers") => {
             let text = DynamicNode::Lifted(Box::new(Typed::Text(text)));
-            TruthNode::CompareNumbers(
-                comparison,
-                Box::new((NumberNode::AsNumber(Box::new(text)), right)),
-            )
+            TruthNode::CompareNumbers(comparison, Box::new((NumberNode::AsNumber(Box::new(text)), right)))
         }
         _ if planted("LANG05-mixed-types-are-unequal") => {
             TruthNode::Literal(Truth::from(comparison == Comparison::NotEqual))
@@ -309,17 +254,10 @@ fn connect(operator: Operator, left: Typed, right: Typed) -> Option<Typed> {
                 false => TruthNode::OrDynamic(left, right),
             }))
         }
-        (left @ Typed::Truth(_), Typed::Dynamic(right))
-            if planted("BODY08-dynamic-operand-on-the-right-works") =>
-        {
-            connect(
-                operator,
-                Typed::Dynamic(left.lifted()),
-                Typed::Dynamic(right),
-            )
+        (left @ Typed::Truth(_), Typed::Dynamic(right)) if planted("BODY08-dynamic-operand-on-the-right-works") => {
+            connect(operator, Typed::Dynamic(left.lifted()), Typed::Dynamic(right))
         }
-        (_, Typed::Dynamic(_) | Typed::Text(_) | Typed::Number(_))
-        | (Typed::Text(_) | Typed::Number(_), _) => None,
+        (_, Typed::Dynamic(_) | Typed::Text(_) | Typed::Number(_)) | (Typed::Text(_) | Typed::Number(_), _) => None,
         (Typed::Null, Typed::Undefined) | (Typed::Undefined, Typed::Null) => {
             planted("LANG19-null-with-undefined-compiles").then_some(Typed::Undefined)
         }
@@ -352,30 +290,20 @@ fn first_defined(left: Typed, right: Typed) -> Option<Typed> {
             choices.push(right);
             Typed::Text(TextNode::FirstDefined(choices))
         }
-        (Typed::Text(left), Typed::Text(right)) => {
-            Typed::Text(TextNode::FirstDefined(vec![left, right]))
-        }
+        (Typed::Text(left), Typed::Text(right)) => Typed::Text(TextNode::FirstDefined(vec![left, right])),
         (Typed::Number(NumberNode::FirstDefined(mut choices)), Typed::Number(right)) => {
             choices.push(right);
             Typed::Number(NumberNode::FirstDefined(choices))
         }
-        (Typed::Number(left), Typed::Number(right)) => {
-            Typed::Number(NumberNode::FirstDefined(vec![left, right]))
-        }
+        (Typed::Number(left), Typed::Number(right)) => Typed::Number(NumberNode::FirstDefined(vec![left, right])),
         (Typed::Truth(TruthNode::FirstDefined(mut choices)), Typed::Truth(right)) => {
             choices.push(right);
             Typed::Truth(TruthNode::FirstDefined(choices))
         }
-        (Typed::Truth(left), Typed::Truth(right)) => {
-            Typed::Truth(TruthNode::FirstDefined(vec![left, right]))
-        }
+        (Typed::Truth(left), Typed::Truth(right)) => Typed::Truth(TruthNode::FirstDefined(vec![left, right])),
         (Typed::Null, Typed::Null) => Typed::Null,
         (Typed::Undefined, Typed::Undefined) => Typed::Undefined,
-        (left, right)
-            if (left.is_dynamic() || right.is_dynamic())
-                && left.is_liftable()
-                && right.is_liftable() =>
-        {
+        (left, right) if (left.is_dynamic() || right.is_dynamic()) && left.is_liftable() && right.is_liftable() => {
             Typed::Dynamic(match left.lifted() {
                 DynamicNode::FirstDefined(mut choices) => {
                     choices.push(right.lifted());

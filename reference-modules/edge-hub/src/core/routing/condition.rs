@@ -37,9 +37,7 @@ impl Condition {
     pub(super) fn compile(text: &str) -> Result<Condition, ConditionError> {
         let tokens = lexer::tokens(text);
         match parser::condition(&tokens) {
-            Ok((expression, taken)) if taken == tokens.len() => {
-                Ok(Condition(check::check(&expression)?))
-            }
+            Ok((expression, taken)) if taken == tokens.len() => Ok(Condition(check::check(&expression)?)),
             _ => Err(ConditionError::Syntax),
         }
     }
@@ -80,23 +78,16 @@ mod tests {
     use super::super::message::MessageSource;
     use super::*;
 
-    const BODY: &str = r#"{"reading":{"celsius":19.25,"ok":true,"note":null,"at":"2031-02-03T04:05:06Z"},"seq":4,"z":0}"#;
+    const BODY: &str =
+        r#"{"reading":{"celsius":19.25,"ok":true,"note":null,"at":"2031-02-03T04:05:06Z"},"seq":4,"z":0}"#;
 
     fn message() -> Message {
         let pairs = |pairs: &[(&str, Option<&str>)]| {
-            pairs
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)))
-                .collect()
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect()
         };
         Message {
             source: MessageSource::Device,
-            properties: pairs(&[
-                ("line", Some("press")),
-                ("grade", Some("12")),
-                ("nul", None),
-                ("$zone", Some("app")),
-            ]),
+            properties: pairs(&[("line", Some("press")), ("grade", Some("12")), ("nul", None), ("$zone", Some("app"))]),
             system: pairs(&[
                 ("zone", Some("sys")),
                 ("contentType", Some("Application/JSON")),
@@ -119,39 +110,15 @@ mod tests {
 
     #[test]
     fn an_absent_property_stays_undefined_under_not() {
-        is(
-            UNDEFINED,
-            &[
-                "absent = 'x'",
-                "absent <> 'x'",
-                "not (absent = 'x')",
-                "line",
-            ],
-        );
+        is(UNDEFINED, &["absent = 'x'", "absent <> 'x'", "not (absent = 'x')", "line"]);
         is(TRUE, &["absent = 'x' or line = 'press'"]);
-        is(
-            FALSE,
-            &["absent = 'x' and line = 'weld'", "is_defined(absent)"],
-        );
+        is(FALSE, &["absent = 'x' and line = 'weld'", "is_defined(absent)"]);
     }
 
     #[test]
     fn different_static_types_do_not_compile() {
-        is(
-            None,
-            &[
-                "grade = 12",
-                "absent = null",
-                "not absent",
-                "1 < 2 < 3",
-                "true and 1",
-                "'a' + 'b' = 'ab'",
-            ],
-        );
-        is(
-            TRUE,
-            &["as_number(grade) >= 12", "1 = 1 = true", "not true = false"],
-        );
+        is(None, &["grade = 12", "absent = null", "not absent", "1 < 2 < 3", "true and 1", "'a' + 'b' = 'ab'"]);
+        is(TRUE, &["as_number(grade) >= 12", "1 = 1 = true", "not true = false"]);
     }
 
     #[test]
@@ -167,81 +134,35 @@ mod tests {
 
     #[test]
     fn a_missing_member_is_a_null_and_greater_than_everything() {
-        is(
-            TRUE,
-            &[
-                "$body.gone > 1000",
-                "$body.gone > 'z'",
-                "$body.gone = null",
-                "is_defined($body.gone)",
-            ],
-        );
+        is(TRUE, &["$body.gone > 1000", "$body.gone > 'z'", "$body.gone = null", "is_defined($body.gone)"]);
         is(FALSE, &["is_null($body.gone)", "($body.gone ?? 1) = 1"]);
-        is(
-            TRUE,
-            &[
-                "is_null($body.seq)",
-                "is_null($body.reading.note)",
-                "($body.reading ?? 1) = 1",
-            ],
-        );
+        is(TRUE, &["is_null($body.seq)", "is_null($body.reading.note)", "($body.reading ?? 1) = 1"]);
         is(UNDEFINED, &["$body.reading > 1", "$body.reading.at > 'a'"]);
     }
 
     #[test]
     fn a_dynamic_operand_stands_on_the_left_only() {
-        is(
-            TRUE,
-            &[
-                "$body.reading.ok and $body.seq = 4",
-                "$body.seq = 4 and $body.reading.ok = true",
-            ],
-        );
-        is(
-            None,
-            &[
-                "$body.seq = 4 and $body.reading.ok",
-                "$body.seq % 2 = 0",
-                "- $body.seq = -4",
-            ],
-        );
+        is(TRUE, &["$body.reading.ok and $body.seq = 4", "$body.seq = 4 and $body.reading.ok = true"]);
+        is(None, &["$body.seq = 4 and $body.reading.ok", "$body.seq % 2 = 0", "- $body.seq = -4"]);
         is(UNDEFINED, &["$body.reading.ok or absent = 'x'"]);
     }
 
     #[test]
     fn nan_is_undefined_unless_it_is_dynamic() {
         is(UNDEFINED, &["0 / 0 = 0 / 0", "7 % 0 = 0"]);
-        is(
-            TRUE,
-            &[
-                "$body.z / $body.z = $body.z / $body.z",
-                "$body.z / $body.z < 0",
-                "6 / 0 > 1e308",
-            ],
-        );
+        is(TRUE, &["$body.z / $body.z = $body.z / $body.z", "$body.z / $body.z < 0", "6 / 0 > 1e308"]);
     }
 
     #[test]
     fn a_property_without_value_is_defined_and_equal_to_nothing() {
-        is(
-            TRUE,
-            &[
-                "is_defined(nul)",
-                "is_null(nul)",
-                "'a' || nul = 'a'",
-                "nul < $body.gone",
-            ],
-        );
+        is(TRUE, &["is_defined(nul)", "is_null(nul)", "'a' || nul = 'a'", "nul < $body.gone"]);
         is(UNDEFINED, &["nul = 'x'", "nul = nul", "length(nul) = 0"]);
         is(FALSE, &["nul = $body.gone"]);
     }
 
     #[test]
     fn null_and_undefined_do_not_go_together() {
-        is(
-            None,
-            &["null and undefined", "undefined or null", "not undefined"],
-        );
+        is(None, &["null and undefined", "undefined or null", "not undefined"]);
         is(TRUE, &["null or true", "not null", "undefined or true"]);
         is(FALSE, &["null and true", "null"]);
     }

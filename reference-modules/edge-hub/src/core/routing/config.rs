@@ -83,32 +83,13 @@ impl Config {
         };
         let version = version::of(&members)?;
         let members = Members::of(&members);
-        let schema_version = members
-            .get("schemaVersion")
-            .and_then(binding::text)
-            .unwrap_or_default();
+        let schema_version = members.get("schemaVersion").and_then(binding::text).unwrap_or_default();
         let has_broker = version >= SchemaVersion::V1_2;
-        let broker = members
-            .get("mqttBroker")
-            .filter(|_| has_broker)
-            .map(broker::read)
-            .transpose()?
-            .flatten();
+        let broker = members.get("mqttBroker").filter(|_| has_broker).map(broker::read).transpose()?.flatten();
         let integrity = version >= SchemaVersion::V1_3 && integrity(&members)?;
         let (time_to_live_secs, max_size_bytes) = store_and_forward::read(&members)?;
-        let routes = if version == SchemaVersion::V1_0 {
-            routes::of_1_0(&members)?
-        } else {
-            routes::of_1_1(&members)?
-        };
-        Ok(Config {
-            schema_version,
-            routes,
-            time_to_live_secs,
-            max_size_bytes,
-            broker,
-            integrity,
-        })
+        let routes = if version == SchemaVersion::V1_0 { routes::of_1_0(&members)? } else { routes::of_1_1(&members)? };
+        Ok(Config { schema_version, routes, time_to_live_secs, max_size_bytes, broker, integrity })
     }
 }
 

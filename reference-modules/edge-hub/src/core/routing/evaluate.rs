@@ -20,10 +20,7 @@ pub(super) struct Evaluation<'m> {
 
 impl<'m> Evaluation<'m> {
     pub(super) fn of(message: &'m Message) -> Evaluation<'m> {
-        Evaluation {
-            message,
-            body: OnceCell::new(),
-        }
+        Evaluation { message, body: OnceCell::new() }
     }
 
     /// Whether a condition holds. Strings and numbers are no truth values, a null counts as False.
@@ -40,36 +37,24 @@ impl<'m> Evaluation<'m> {
     }
 
     fn body(&self) -> Option<&Json> {
-        self.body
-            .get_or_init(|| super::body::read(self.message))
-            .as_ref()
+        self.body.get_or_init(|| super::body::read(self.message)).as_ref()
     }
 
     fn application(&self, name: &Name) -> Option<TextValue<'_>> {
         let is = |key: &str| {
-            if planted("LANG03-application-names-in-exact-case") {
-                key == name.written()
-            } else {
-                name.is(key)
-            }
+            if planted("LANG03-application-names-in-exact-case") { key == name.written() } else { name.is(key) }
         };
         let (_, value) = self.message.properties.iter().find(|(key, _)| is(key))?;
         match value {
             None if planted("LANG24-property-without-value-is-absent") => None,
-            None if planted("LANG24-property-without-value-is-empty") => {
-                Some(TextValue::Text(Text::borrowed("")))
-            }
+            None if planted("LANG24-property-without-value-is-empty") => Some(TextValue::Text(Text::borrowed(""))),
             value => Some(text_value(value.as_deref())),
         }
     }
 
     fn system(&self, name: &Name) -> Option<TextValue<'_>> {
         let is = |key: &str| {
-            if planted("LANG03-system-names-in-exact-case") {
-                key == name.written()
-            } else {
-                name.is(key)
-            }
+            if planted("LANG03-system-names-in-exact-case") { key == name.written() } else { name.is(key) }
         };
         let (_, value) = self.message.system.iter().find(|(key, _)| is(key))?;
         Some(text_value(value.as_deref()))
@@ -83,29 +68,19 @@ impl<'m> Evaluation<'m> {
             }),
             TextNode::Application(name) => self.application(name).unwrap_or_else(absent),
             TextNode::System(name) => self.system(name).unwrap_or_else(absent),
-            TextNode::Either {
-                application,
-                system,
-            } => self
-                .application(application)
-                .or_else(|| self.system(system))
-                .unwrap_or_else(absent),
+            TextNode::Either { application, system } => {
+                self.application(application).or_else(|| self.system(system)).unwrap_or_else(absent)
+            }
             TextNode::Concat(parts) => self.concat(parts),
             TextNode::Lower(text) => self.mapped(text, letter_case::lower),
             TextNode::Upper(text) => self.mapped(text, letter_case::upper),
-            TextNode::Substring {
-                text,
-                start,
-                length,
-            } => {
+            TextNode::Substring { text, start, length } => {
                 let length = length.as_ref().map(|length| self.dynamic(length));
                 functions::part(self.dynamic(text), &self.dynamic(start), length.as_ref())
             }
             TextNode::FirstDefined(choices) => {
                 let mut values = choices.iter().map(|choice| self.text(choice));
-                values
-                    .find(|value| *value != TextValue::Undefined)
-                    .unwrap_or(TextValue::Undefined)
+                values.find(|value| *value != TextValue::Undefined).unwrap_or(TextValue::Undefined)
             }
         }
     }
@@ -138,34 +113,20 @@ impl<'m> Evaluation<'m> {
             NumberNode::Negate(operand) => -self.number(operand),
             NumberNode::Arithmetic(first, rest) => rest
                 .iter()
-                .fold(self.number(first), |left, (operator, right)| {
-                    calculate(*operator, left, self.number(right))
-                }),
-            NumberNode::Math(function, argument) => self
-                .dynamic(argument)
-                .number()
-                .map_or(f64::NAN, |number| function.of(number)),
-            NumberNode::Power(base, exponent) => {
-                functions::power(&self.dynamic(base), &self.dynamic(exponent))
+                .fold(self.number(first), |left, (operator, right)| calculate(*operator, left, self.number(right))),
+            NumberNode::Math(function, argument) => {
+                self.dynamic(argument).number().map_or(f64::NAN, |number| function.of(number))
             }
+            NumberNode::Power(base, exponent) => functions::power(&self.dynamic(base), &self.dynamic(exponent)),
             NumberNode::AsNumber(argument) => functions::number_of(self.dynamic(argument)),
-            NumberNode::Length(text) => self
-                .dynamic(text)
-                .text()
-                .map_or(f64::NAN, |text| text.length() as f64),
-            NumberNode::IndexOf(text, fragment) => {
-                match (self.dynamic(text).text(), self.dynamic(fragment).text()) {
-                    (Some(text), Some(fragment)) => {
-                        text.find(&fragment).map_or(-1.0, |at| at as f64)
-                    }
-                    _ => f64::NAN,
-                }
+            NumberNode::Length(text) => self.dynamic(text).text().map_or(f64::NAN, |text| text.length() as f64),
+            NumberNode::IndexOf(text, fragment) => match (self.dynamic(text).text(), self.dynamic(fragment).text()) {
+                (Some(text), Some(fragment)) => text.find(&fragment).map_or(-1.0, |at| at as f64),
+                _ => f64::NAN,
+            },
+            NumberNode::FirstDefined(choices) => {
+                choices.iter().map(|choice| self.number(choice)).find(|number| !number.is_nan()).unwrap_or(f64::NAN)
             }
-            NumberNode::FirstDefined(choices) => choices
-                .iter()
-                .map(|choice| self.number(choice))
-                .find(|number| !number.is_nan())
-                .unwrap_or(f64::NAN),
         }
     }
 
@@ -173,55 +134,38 @@ impl<'m> Evaluation<'m> {
         match node {
             TruthNode::Literal(truth) => *truth,
             TruthNode::Not(operand) => self.truth(operand).negated(),
-            TruthNode::And(operands) => operands
-                .iter()
-                .map(|operand| self.truth(operand))
-                .fold(Truth::True, Truth::and),
-            TruthNode::Or(operands) => operands
-                .iter()
-                .map(|operand| self.truth(operand))
-                .fold(Truth::False, Truth::or),
+            TruthNode::And(operands) => {
+                operands.iter().map(|operand| self.truth(operand)).fold(Truth::True, Truth::and)
+            }
+            TruthNode::Or(operands) => operands.iter().map(|operand| self.truth(operand)).fold(Truth::False, Truth::or),
             TruthNode::NotDynamic(operand) => match self.dynamic(operand) {
                 Dynamic::Bool(value) => Truth::from(!value),
                 _ => Truth::Undefined,
             },
             TruthNode::AndDynamic(left, right) => self.connected(left, right, Truth::and),
             TruthNode::OrDynamic(left, right) => self.connected(left, right, Truth::or),
-            TruthNode::CompareTexts(comparison, operands) => value::compare_texts(
-                *comparison,
-                &self.text(&operands.0),
-                &self.text(&operands.1),
-            ),
-            TruthNode::CompareNumbers(comparison, operands) => value::compare_numbers(
-                *comparison,
-                self.number(&operands.0),
-                self.number(&operands.1),
-            ),
-            TruthNode::CompareTruths(comparison, operands) => value::compare_truths(
-                *comparison,
-                self.truth(&operands.0),
-                self.truth(&operands.1),
-            ),
-            TruthNode::CompareDynamics(comparison, operands) => value::compare_dynamics(
-                *comparison,
-                &self.dynamic(&operands.0),
-                &self.dynamic(&operands.1),
-            ),
+            TruthNode::CompareTexts(comparison, operands) => {
+                value::compare_texts(*comparison, &self.text(&operands.0), &self.text(&operands.1))
+            }
+            TruthNode::CompareNumbers(comparison, operands) => {
+                value::compare_numbers(*comparison, self.number(&operands.0), self.number(&operands.1))
+            }
+            TruthNode::CompareTruths(comparison, operands) => {
+                value::compare_truths(*comparison, self.truth(&operands.0), self.truth(&operands.1))
+            }
+            TruthNode::CompareDynamics(comparison, operands) => {
+                value::compare_dynamics(*comparison, &self.dynamic(&operands.0), &self.dynamic(&operands.1))
+            }
             TruthNode::IsDefined(argument) => self.is_defined(argument),
             TruthNode::IsNullText(argument) => Truth::from(self.text(argument) == TextValue::Null),
-            TruthNode::IsNullDynamic(argument) => {
-                functions::is_null_dynamic(&self.dynamic(argument))
-            }
+            TruthNode::IsNullDynamic(argument) => functions::is_null_dynamic(&self.dynamic(argument)),
             TruthNode::IsBool(argument) => match self.dynamic(argument) {
                 Dynamic::Undefined => Truth::Undefined,
                 other => Truth::from(matches!(other, Dynamic::Bool(_))),
             },
-            TruthNode::IsNumber(argument) => {
-                Truth::from(self.dynamic(argument).number().is_some_and(|number| {
-                    number.is_finite()
-                        || (number.is_infinite() && planted("FN08-infinity-is-a-number"))
-                }))
-            }
+            TruthNode::IsNumber(argument) => Truth::from(self.dynamic(argument).number().is_some_and(|number| {
+                number.is_finite() || (number.is_infinite() && planted("FN08-infinity-is-a-number"))
+            })),
             TruthNode::IsString(argument) => Truth::from(self.dynamic(argument).text().is_some()),
             TruthNode::Predicate(predicate, text, fragment) => {
                 match (self.dynamic(text).text(), self.dynamic(fragment).text()) {
@@ -232,27 +176,16 @@ impl<'m> Evaluation<'m> {
             }
             TruthNode::FirstDefined(choices) => {
                 let mut truths = choices.iter().map(|choice| self.truth(choice));
-                truths
-                    .find(|truth| *truth != Truth::Undefined)
-                    .unwrap_or(Truth::Undefined)
+                truths.find(|truth| *truth != Truth::Undefined).unwrap_or(Truth::Undefined)
             }
         }
     }
 
     /// Quirk: unlike static ones, lifted operands must both be booleans, even where one would decide.
-    fn connected(
-        &self,
-        left: &DynamicNode,
-        right: &DynamicNode,
-        connect: fn(Truth, Truth) -> Truth,
-    ) -> Truth {
+    fn connected(&self, left: &DynamicNode, right: &DynamicNode, connect: fn(Truth, Truth) -> Truth) -> Truth {
         let (left, right) = (self.dynamic(left).truth(), self.dynamic(right).truth());
         let both_bool = left != Truth::Undefined && right != Truth::Undefined;
-        if both_bool || planted("BODY09-one-boolean-may-decide") {
-            connect(left, right)
-        } else {
-            Truth::Undefined
-        }
+        if both_bool || planted("BODY09-one-boolean-may-decide") { connect(left, right) } else { Truth::Undefined }
     }
 
     fn is_defined(&self, argument: &Typed) -> Truth {
@@ -264,39 +197,25 @@ impl<'m> Evaluation<'m> {
             Typed::Undefined => false,
             Typed::Dynamic(node) => self.dynamic(node).is_defined(),
         };
-        if !defined && planted("FN06-is-defined-is-never-false") {
-            Truth::Undefined
-        } else {
-            Truth::from(defined)
-        }
+        if !defined && planted("FN06-is-defined-is-never-false") { Truth::Undefined } else { Truth::from(defined) }
     }
 
     fn dynamic<'n>(&'n self, node: &'n DynamicNode) -> Dynamic<'n> {
         match node {
-            DynamicNode::Body { path, shadow } => {
-                match shadow.as_ref().and_then(|shadow| self.application(shadow)) {
-                    Some(shadow) => Dynamic::from_text(shadow),
-                    None => self
-                        .body()
-                        .map_or(Dynamic::Undefined, |body| path.select(body)),
+            DynamicNode::Body { path, shadow } => match shadow.as_ref().and_then(|shadow| self.application(shadow)) {
+                Some(shadow) => Dynamic::from_text(shadow),
+                None => self.body().map_or(Dynamic::Undefined, |body| path.select(body)),
+            },
+            DynamicNode::Arithmetic(first, rest) => rest.iter().fold(self.dynamic(first), |left, (operator, right)| {
+                match (left.number(), self.dynamic(right).number()) {
+                    (Some(left), Some(right)) => Dynamic::Number(calculate(*operator, left, right)),
+                    _ => Dynamic::Undefined,
                 }
-            }
-            DynamicNode::Arithmetic(first, rest) => {
-                rest.iter()
-                    .fold(self.dynamic(first), |left, (operator, right)| {
-                        match (left.number(), self.dynamic(right).number()) {
-                            (Some(left), Some(right)) => {
-                                Dynamic::Number(calculate(*operator, left, right))
-                            }
-                            _ => Dynamic::Undefined,
-                        }
-                    })
-            }
+            }),
             DynamicNode::FirstDefined(choices) => {
                 let given_way = |value: &Dynamic| {
                     *value == Dynamic::Undefined
-                        || (*value == Dynamic::Missing
-                            && planted("BODY12-missing-member-gives-way"))
+                        || (*value == Dynamic::Missing && planted("BODY12-missing-member-gives-way"))
                 };
                 let mut last = Dynamic::Undefined;
                 for choice in choices {
@@ -320,34 +239,22 @@ impl<'m> Evaluation<'m> {
 }
 
 fn text_value(value: Option<&str>) -> TextValue<'_> {
-    value.map_or(TextValue::Null, |value| {
-        TextValue::Text(Text::borrowed(value))
-    })
+    value.map_or(TextValue::Null, |value| TextValue::Text(Text::borrowed(value)))
 }
 
 fn absent<'a>() -> TextValue<'a> {
-    if planted("LANG06-absent-is-empty") {
-        TextValue::Text(Text::borrowed(""))
-    } else {
-        TextValue::Undefined
-    }
+    if planted("LANG06-absent-is-empty") { TextValue::Text(Text::borrowed("")) } else { TextValue::Undefined }
 }
 
 /// IEEE 754; the remainder takes the sign of the dividend.
 fn calculate(operator: Arithmetic, left: f64, right: f64) -> f64 {
     match operator {
         Arithmetic::Multiply => left * right,
-        Arithmetic::Divide if right == 0.0 && planted("LANG11-division-by-zero-is-undefined") => {
-            f64::NAN
-        }
-        Arithmetic::Divide if planted("LANG11-integers-divide-to-integers") => {
-            (left / right).trunc()
-        }
+        Arithmetic::Divide if right == 0.0 && planted("LANG11-division-by-zero-is-undefined") => f64::NAN,
+        Arithmetic::Divide if planted("LANG11-integers-divide-to-integers") => (left / right).trunc(),
         Arithmetic::Divide => left / right,
         Arithmetic::Remainder => left % right,
-        Arithmetic::Add if planted("LANG11-sums-are-rounded") => {
-            ((left + right) * 1e9).round() / 1e9
-        }
+        Arithmetic::Add if planted("LANG11-sums-are-rounded") => ((left + right) * 1e9).round() / 1e9,
         Arithmetic::Add => left + right,
         Arithmetic::Subtract => left - right,
     }

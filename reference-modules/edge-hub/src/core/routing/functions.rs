@@ -42,11 +42,7 @@ pub(super) fn check(function: &str, arguments: Vec<Typed>) -> Result<Typed, Type
     } else {
         function.to_ascii_lowercase()
     };
-    let kinds = arguments
-        .iter()
-        .map(Typed::kind)
-        .collect::<Vec<_>>()
-        .join(", ");
+    let kinds = arguments.iter().map(Typed::kind).collect::<Vec<_>>().join(", ");
     let node = match name.as_str() {
         "abs" => math(MathFunction::Abs, arguments),
         "ceiling" => math(MathFunction::Ceiling, arguments),
@@ -55,48 +51,26 @@ pub(super) fn check(function: &str, arguments: Vec<Typed>) -> Result<Typed, Type
         "sign" => math(MathFunction::Sign, arguments),
         "sqrt" => math(MathFunction::Sqrt, arguments),
         "square" => math(MathFunction::Square, arguments),
-        "power" => numbers(arguments).map(|[base, exponent]| {
-            Typed::Number(NumberNode::Power(Box::new(base), Box::new(exponent)))
-        }),
+        "power" => numbers(arguments)
+            .map(|[base, exponent]| Typed::Number(NumberNode::Power(Box::new(base), Box::new(exponent)))),
         "as_number" => as_number(arguments),
-        "is_bool" => is_type(
-            arguments,
-            |argument| matches!(argument, Typed::Truth(_)),
-            TruthNode::IsBool,
-        ),
-        "is_number" => is_type(
-            arguments,
-            |argument| matches!(argument, Typed::Number(_)),
-            TruthNode::IsNumber,
-        ),
-        "is_string" => is_type(
-            arguments,
-            |argument| matches!(argument, Typed::Text(_)),
-            TruthNode::IsString,
-        ),
-        "is_defined" => {
-            one(arguments).map(|argument| Typed::Truth(TruthNode::IsDefined(Box::new(argument))))
-        }
+        "is_bool" => is_type(arguments, |argument| matches!(argument, Typed::Truth(_)), TruthNode::IsBool),
+        "is_number" => is_type(arguments, |argument| matches!(argument, Typed::Number(_)), TruthNode::IsNumber),
+        "is_string" => is_type(arguments, |argument| matches!(argument, Typed::Text(_)), TruthNode::IsString),
+        "is_defined" => one(arguments).map(|argument| Typed::Truth(TruthNode::IsDefined(Box::new(argument)))),
         "is_null" => one(arguments).map(|argument| Typed::Truth(is_null(argument))),
         "concat" => concat(arguments),
-        "length" => {
-            texts(arguments).map(|[text]| Typed::Number(NumberNode::Length(Box::new(text))))
-        }
+        "length" => texts(arguments).map(|[text]| Typed::Number(NumberNode::Length(Box::new(text)))),
         "lower" => texts(arguments).map(|[text]| Typed::Text(TextNode::Lower(Box::new(text)))),
         "upper" => texts(arguments).map(|[text]| Typed::Text(TextNode::Upper(Box::new(text)))),
         "substring" => substring(arguments),
-        "index_of" => texts(arguments).map(|[text, fragment]| {
-            Typed::Number(NumberNode::IndexOf(Box::new(text), Box::new(fragment)))
-        }),
+        "index_of" => texts(arguments)
+            .map(|[text, fragment]| Typed::Number(NumberNode::IndexOf(Box::new(text), Box::new(fragment)))),
         "starts_with" => predicate(TextPredicate::StartsWith, arguments),
         "ends_with" => predicate(TextPredicate::EndsWith, arguments),
         "contains" => predicate(TextPredicate::Contains, arguments),
-        "is_array" | "is_object" | "is_primitive"
-            if planted("LANG22-functions-of-the-cloud-exist") =>
-        {
-            Some(Typed::Truth(TruthNode::Literal(Truth::from(
-                name == "is_primitive",
-            ))))
+        "is_array" | "is_object" | "is_primitive" if planted("LANG22-functions-of-the-cloud-exist") => {
+            Some(Typed::Truth(TruthNode::Literal(Truth::from(name == "is_primitive"))))
         }
         _ if planted("LANG22-unknown-functions-are-undefined") => {
             Some(Typed::Truth(TruthNode::Literal(Truth::Undefined)))
@@ -104,10 +78,7 @@ pub(super) fn check(function: &str, arguments: Vec<Typed>) -> Result<Typed, Type
         // `twin_change_includes` exists in the product, but never for sources of an edge hub's routes.
         _ => return Err(TypeError::UnknownFunction(function.to_owned())),
     };
-    node.ok_or_else(|| TypeError::Arguments {
-        function: function.to_owned(),
-        arguments: kinds,
-    })
+    node.ok_or_else(|| TypeError::Arguments { function: function.to_owned(), arguments: kinds })
 }
 
 fn one(arguments: Vec<Typed>) -> Option<Typed> {
@@ -115,29 +86,19 @@ fn one(arguments: Vec<Typed>) -> Option<Typed> {
     Some(argument)
 }
 
-fn all<const N: usize>(
-    mut arguments: Vec<Typed>,
-    taken: fn(&Typed) -> bool,
-) -> Option<[DynamicNode; N]> {
+fn all<const N: usize>(mut arguments: Vec<Typed>, taken: fn(&Typed) -> bool) -> Option<[DynamicNode; N]> {
     if planted("FN02-surplus-arguments-are-ignored") {
         arguments.truncate(N);
     }
-    let lifted = |argument: Typed| {
-        (taken(&argument) || matches!(argument, Typed::Dynamic(_))).then(|| argument.lifted())
-    };
-    arguments
-        .into_iter()
-        .map(lifted)
-        .collect::<Option<Vec<_>>>()?
-        .try_into()
-        .ok()
+    let lifted =
+        |argument: Typed| (taken(&argument) || matches!(argument, Typed::Dynamic(_))).then(|| argument.lifted());
+    arguments.into_iter().map(lifted).collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 fn texts<const N: usize>(arguments: Vec<Typed>) -> Option<[DynamicNode; N]> {
     all(arguments, |argument| {
         matches!(argument, Typed::Text(_))
-            || (matches!(argument, Typed::Number(_) | Typed::Truth(_))
-                && planted("FN02-argument-types-are-unchecked"))
+            || (matches!(argument, Typed::Number(_) | Typed::Truth(_)) && planted("FN02-argument-types-are-unchecked"))
     })
 }
 
@@ -150,13 +111,8 @@ fn math(function: MathFunction, arguments: Vec<Typed>) -> Option<Typed> {
 }
 
 fn predicate(predicate: TextPredicate, arguments: Vec<Typed>) -> Option<Typed> {
-    texts(arguments).map(|[text, fragment]| {
-        Typed::Truth(TruthNode::Predicate(
-            predicate,
-            Box::new(text),
-            Box::new(fragment),
-        ))
-    })
+    texts(arguments)
+        .map(|[text, fragment]| Typed::Truth(TruthNode::Predicate(predicate, Box::new(text), Box::new(fragment))))
 }
 
 fn as_number(arguments: Vec<Typed>) -> Option<Typed> {
@@ -177,11 +133,7 @@ fn is_type(
 ) -> Option<Typed> {
     let argument = one(arguments)?;
     let asked = of_type(&argument) || matches!(argument, Typed::Dynamic(_));
-    Some(Typed::Truth(if asked {
-        node(Box::new(argument.lifted()))
-    } else {
-        TruthNode::Literal(Truth::False)
-    }))
+    Some(Typed::Truth(if asked { node(Box::new(argument.lifted())) } else { TruthNode::Literal(Truth::False) }))
 }
 
 fn is_null(argument: Typed) -> TruthNode {
@@ -193,22 +145,12 @@ fn is_null(argument: Typed) -> TruthNode {
 }
 
 fn concat(arguments: Vec<Typed>) -> Option<Typed> {
-    let minimum = if planted("FN02-concat-takes-one-argument") {
-        1
-    } else {
-        2
-    };
+    let minimum = if planted("FN02-concat-takes-one-argument") { 1 } else { 2 };
     if arguments.len() < minimum {
         return None;
     }
-    let lifted = |argument: Typed| {
-        matches!(argument, Typed::Text(_) | Typed::Dynamic(_)).then(|| argument.lifted())
-    };
-    arguments
-        .into_iter()
-        .map(lifted)
-        .collect::<Option<_>>()
-        .map(|parts| Typed::Text(TextNode::Concat(parts)))
+    let lifted = |argument: Typed| matches!(argument, Typed::Text(_) | Typed::Dynamic(_)).then(|| argument.lifted());
+    arguments.into_iter().map(lifted).collect::<Option<_>>().map(|parts| Typed::Text(TextNode::Concat(parts)))
 }
 
 fn substring(arguments: Vec<Typed>) -> Option<Typed> {
@@ -219,15 +161,9 @@ fn substring(arguments: Vec<Typed>) -> Option<Typed> {
         2 => numbers::<2>(arguments.collect())?.to_vec(),
         _ => return None,
     };
-    let length = (numbers.len() == 2)
-        .then(|| numbers.pop().map(Box::new))
-        .flatten();
+    let length = (numbers.len() == 2).then(|| numbers.pop().map(Box::new)).flatten();
     let start = numbers.pop().map(Box::new)?;
-    Some(Typed::Text(TextNode::Substring {
-        text: Box::new(text),
-        start,
-        length,
-    }))
+    Some(Typed::Text(TextNode::Substring { text: Box::new(text), start, length }))
 }
 
 impl MathFunction {
@@ -249,10 +185,7 @@ impl TextPredicate {
     /// Ordinal and case-sensitive; an empty fragment is found everywhere.
     pub(super) fn of(self, text: &Text, fragment: &Text) -> bool {
         if planted("FN09-predicates-ignore-case") {
-            return self.holds(
-                &text.map(letter_case::upper),
-                &fragment.map(letter_case::upper),
-            );
+            return self.holds(&text.map(letter_case::upper), &fragment.map(letter_case::upper));
         }
         if planted("FN09-empty-fragment-is-nowhere") && fragment.length() == 0 {
             return false;
@@ -274,11 +207,7 @@ pub(super) fn number_of(value: Dynamic) -> f64 {
     match value {
         Dynamic::Number(number) => number,
         Dynamic::Text(Some(Text::Unicode(text))) => {
-            let otherwise = if planted("FN05-text-that-is-no-number-is-zero") {
-                0.0
-            } else {
-                f64::NAN
-            };
+            let otherwise = if planted("FN05-text-that-is-no-number-is-zero") { 0.0 } else { f64::NAN };
             number_format::parse(&text).unwrap_or(otherwise)
         }
         _ => f64::NAN,
@@ -312,11 +241,7 @@ pub(super) fn part(text: Dynamic, start: &Dynamic, length: Option<&Dynamic>) -> 
                 (0.0..end).contains(&start)
             };
             let clipped = |length: f64| {
-                if planted("FN03-length-is-clipped") {
-                    length.min(end - start)
-                } else {
-                    length
-                }
+                if planted("FN03-length-is-clipped") { length.min(end - start) } else { length }
             };
             let length = length.number().map(clipped);
             length.filter(|length| start_is_valid && (0.0..=end - start).contains(length))

@@ -25,8 +25,7 @@ pub(super) fn forgives(tokens: &[Token]) -> bool {
             tokens.next();
         }
         if kind == Kind::OpenBrace
-            && (tokens.next() != Some(Kind::SystemProperty)
-                || tokens.next() != Some(Kind::CloseBrace))
+            && (tokens.next() != Some(Kind::SystemProperty) || tokens.next() != Some(Kind::CloseBrace))
         {
             return false;
         }
@@ -45,10 +44,7 @@ pub(super) fn forgives(tokens: &[Token]) -> bool {
             return false;
         };
         place = next;
-        pairings = pairings
-            .into_iter()
-            .flat_map(|pairing| pairing.after(kind, opens_call))
-            .collect();
+        pairings = pairings.into_iter().flat_map(|pairing| pairing.after(kind, opens_call)).collect();
         prune(&mut pairings);
         if pairings.is_empty() || pairings.len() > MAX_PAIRINGS {
             return false;
@@ -77,14 +73,7 @@ impl Place {
 
     fn after(self, kind: Kind, opens_call: bool) -> Option<Place> {
         let (allowed, next) = match kind {
-            Kind::Unknown => (
-                true,
-                if self == Place::Operator {
-                    Place::Operand
-                } else {
-                    Place::Either
-                },
-            ),
+            Kind::Unknown => (true, if self == Place::Operator { Place::Operand } else { Place::Either }),
             Kind::Minus => (true, Place::Operand),
             Kind::Not | Kind::Open => (self.takes_operand(), Place::Operand),
             Kind::Name if opens_call => (self.takes_operand(), Place::Operand),
@@ -101,12 +90,7 @@ impl Place {
             | Kind::OpenBrace
             | Kind::Name => (self.takes_operand(), Place::Operator),
             Kind::Close => (self.takes_operator(), Place::Operator),
-            Kind::Select
-            | Kind::From
-            | Kind::Where
-            | Kind::Into
-            | Kind::CloseBrace
-            | Kind::PathWord => return None,
+            Kind::Select | Kind::From | Kind::Where | Kind::Into | Kind::CloseBrace | Kind::PathWord => return None,
             _ => (self.takes_operator(), Place::Operand),
         };
         allowed.then_some(next)
@@ -153,18 +137,10 @@ impl Pairing {
             ways.push(self.clone());
         }
         if let Some((groups, calls)) = self.calls.split_last() {
-            ways.push(Pairing {
-                calls: calls.to_vec(),
-                groups: *groups,
-                behind_close: true,
-            });
+            ways.push(Pairing { calls: calls.to_vec(), groups: *groups, behind_close: true });
         }
         if self.groups > 0 {
-            ways.push(Pairing {
-                groups: self.groups - 1,
-                behind_close: true,
-                ..self
-            });
+            ways.push(Pairing { groups: self.groups - 1, behind_close: true, ..self });
         }
         ways
     }
@@ -174,19 +150,14 @@ impl Pairing {
         self.calls.len() == other.calls.len()
             && self.behind_close >= other.behind_close
             && self.groups >= other.groups
-            && self
-                .calls
-                .iter()
-                .zip(&other.calls)
-                .all(|(mine, theirs)| mine >= theirs)
+            && self.calls.iter().zip(&other.calls).all(|(mine, theirs)| mine >= theirs)
     }
 }
 
 fn prune(pairings: &mut Vec<Pairing>) {
     let mut at = 0;
     while at < pairings.len() {
-        let covered =
-            |(other, pairing): (usize, &Pairing)| other != at && pairing.covers(&pairings[at]);
+        let covered = |(other, pairing): (usize, &Pairing)| other != at && pairing.covers(&pairings[at]);
         if pairings.iter().enumerate().any(covered) {
             pairings.swap_remove(at);
         } else {

@@ -45,18 +45,11 @@ type Result<T> = std::result::Result<T, NotJson>;
 /// # Errors
 /// [`NotJson`].
 pub(super) fn read(text: &str) -> Result<Json> {
-    let mut reader = Reader {
-        rest: text,
-        depth: 0,
-    };
+    let mut reader = Reader { rest: text, depth: 0 };
     reader.skip()?;
     let value = reader.value()?;
     reader.skip()?;
-    if reader.rest.is_empty() {
-        Ok(value)
-    } else {
-        Err(NotJson)
-    }
+    if reader.rest.is_empty() { Ok(value) } else { Err(NotJson) }
 }
 
 struct Reader<'t> {
@@ -82,10 +75,7 @@ impl<'t> Reader<'t> {
     }
 
     fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'t str {
-        let length = self
-            .rest
-            .find(|character| !wanted(character))
-            .unwrap_or(self.rest.len());
+        let length = self.rest.find(|character| !wanted(character)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at(length);
         self.rest = rest;
         taken
@@ -119,11 +109,7 @@ impl<'t> Reader<'t> {
             quote @ ('"' | '\'') => {
                 self.take()?;
                 let text = self.string(quote)?;
-                Ok(if date::is_date(&text) {
-                    Json::Date(text)
-                } else {
-                    Json::Text(text)
-                })
+                Ok(if date::is_date(&text) { Json::Date(text) } else { Json::Text(text) })
             }
             ',' => Ok(Json::Undefined),
             '-' if self.rest.starts_with("-I") => self.not_finite("-Infinity", f64::NEG_INFINITY),
@@ -160,13 +146,7 @@ impl<'t> Reader<'t> {
     }
 
     fn not_finite(&mut self, word: &str, value: f64) -> Result<Json> {
-        self.word(
-            word,
-            Json::Float {
-                value,
-                written: word.to_owned(),
-            },
-        )
+        self.word(word, Json::Float { value, written: word.to_owned() })
     }
 
     fn object(&mut self) -> Result<Json> {
@@ -199,9 +179,7 @@ impl<'t> Reader<'t> {
                 self.string(quote)?
             }
             _ => {
-                let name = self.take_while(|character| {
-                    character.is_alphanumeric() || matches!(character, '_' | '$')
-                });
+                let name = self.take_while(|character| character.is_alphanumeric() || matches!(character, '_' | '$'));
                 if name.is_empty() {
                     return Err(NotJson);
                 }
@@ -209,11 +187,7 @@ impl<'t> Reader<'t> {
             }
         };
         self.blanks();
-        if self.take_if(':') {
-            Ok(name)
-        } else {
-            Err(NotJson)
-        }
+        if self.take_if(':') { Ok(name) } else { Err(NotJson) }
     }
 
     fn elements(&mut self, end: char) -> Result<Vec<Json>> {
@@ -262,42 +236,22 @@ mod tests {
     }
 
     fn float(value: f64, written: &str) -> Json {
-        Json::Float {
-            value,
-            written: written.to_owned(),
-        }
+        Json::Float { value, written: written.to_owned() }
     }
 
     #[test]
     fn more_than_json_is_accepted() {
         let one = Json::Object(vec![(String::from("a"), Json::Integer(1))]);
-        for text in [
-            "{a:1}",
-            "{'a':1,}",
-            "/*c*/{\"a\":/*d*/1}//end",
-            "{\"a\":2,\"a\":1}",
-            "{\"a\":1}\0",
-            "{a:0x1}",
-        ] {
+        for text in ["{a:1}", "{'a':1,}", "/*c*/{\"a\":/*d*/1}//end", "{\"a\":2,\"a\":1}", "{\"a\":1}\0", "{a:0x1}"] {
             assert_eq!(read(text), Ok(one.clone()), "{text}");
         }
         assert_eq!(value("017"), Some(Json::Integer(15)));
         assert_eq!(value(".5"), Some(float(0.5, ".5")));
         assert_eq!(value("1."), Some(float(1.0, "1.")));
         assert_eq!(value("new Date(1)"), Some(Json::Undefined));
-        assert_eq!(
-            value("[1,,2,]"),
-            Some(Json::Array(vec![
-                Json::Integer(1),
-                Json::Undefined,
-                Json::Integer(2)
-            ]))
-        );
+        assert_eq!(value("[1,,2,]"), Some(Json::Array(vec![Json::Integer(1), Json::Undefined, Json::Integer(2)])));
         assert_eq!(value("\"a\nb\""), Some(Json::Text(String::from("a\nb"))));
-        assert_eq!(
-            value(r"'\ud83d\ude00 \ud83d'"),
-            Some(Json::Text(String::from("\u{1f600} \u{fffd}")))
-        );
+        assert_eq!(value(r"'\ud83d\ude00 \ud83d'"), Some(Json::Text(String::from("\u{1f600} \u{fffd}"))));
     }
 
     #[test]
@@ -316,22 +270,14 @@ mod tests {
         ] {
             assert_eq!(read(text), Err(NotJson), "{text}");
         }
-        for text in [
-            "+1", "08", "True", "-", "'\\x'", "nul", "1e", "tru", "truex", "\"x",
-        ] {
+        for text in ["+1", "08", "True", "-", "'\\x'", "nul", "1e", "tru", "truex", "\"x"] {
             assert_eq!(value(text), None, "{text}");
         }
     }
 
     #[test]
     fn nesting_is_capped_at_64_levels() {
-        let nested = |levels: usize| {
-            format!(
-                "{{\"a\":{}{}}}",
-                "[".repeat(levels - 1),
-                "]".repeat(levels - 1)
-            )
-        };
+        let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
         assert!(read(&nested(64)).is_ok());
         assert!(read(&nested(65)).is_err());
     }

@@ -36,11 +36,7 @@ fn shifted(letter: char, by: u32) -> char {
 
 /// The form under which texts that differ only in case are the same.
 pub(super) fn fold(text: &str) -> String {
-    if text.is_ascii() {
-        text.to_ascii_uppercase()
-    } else {
-        text.chars().map(upper).collect()
-    }
+    if text.is_ascii() { text.to_ascii_uppercase() } else { text.chars().map(upper).collect() }
 }
 
 /// A property name, looked up ignoring letter case.
@@ -52,10 +48,7 @@ pub(super) struct Name {
 
 impl Name {
     pub(super) fn new(name: &str) -> Name {
-        Name {
-            written: name.to_owned(),
-            folded: fold(name),
-        }
+        Name { written: name.to_owned(), folded: fold(name) }
     }
 
     /// Whether a key of a property bag is this name.

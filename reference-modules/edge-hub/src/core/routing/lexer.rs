@@ -72,21 +72,13 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut start = 0;
     while let Some(first) = text[start..].chars().next() {
         let rest = &text[start..];
-        let skipped = if blanks(rest) > 0 {
-            blanks(rest)
-        } else {
-            comment(rest, &found)
-        };
+        let skipped = if blanks(rest) > 0 { blanks(rest) } else { comment(rest, &found) };
         if skipped > 0 {
             start += skipped;
             continue;
         }
         let (kind, length) = next(rest, first);
-        found.push(Token {
-            kind,
-            text: &rest[..length],
-            start,
-        });
+        found.push(Token { kind, text: &rest[..length], start });
         start += length;
     }
     found
@@ -101,13 +93,8 @@ fn comment(rest: &str, before: &[Token]) -> usize {
     if planted("LANG21-comments-refused") {
         return 0;
     }
-    let in_path = || {
-        before
-            .iter()
-            .rev()
-            .find(|token| is_clause(token.kind))
-            .is_some_and(|token| token.kind == Kind::From)
-    };
+    let in_path =
+        || before.iter().rev().find(|token| is_clause(token.kind)).is_some_and(|token| token.kind == Kind::From);
     if planted("SRC13-path-star-opens-no-comment") && in_path() {
         return 0;
     }
@@ -137,18 +124,14 @@ fn next(rest: &str, first: char) -> (Kind, usize) {
         '}' => (Kind::CloseBrace, 1),
         ',' => (Kind::Comma, 1),
         '/' => (Kind::Slash, 1),
-        '=' if rest.starts_with("==") && planted("LANG17-double-equals-accepted") => {
-            (Kind::Equal, 2)
-        }
+        '=' if rest.starts_with("==") && planted("LANG17-double-equals-accepted") => (Kind::Equal, 2),
         '=' => (Kind::Equal, 1),
         '<' if rest.starts_with("<>") => (Kind::NotEqual, 2),
         '<' if rest.starts_with("<=") => (Kind::LessOrEqual, 2),
         '<' => (Kind::Less, 1),
         '>' if rest.starts_with(">=") => (Kind::GreaterOrEqual, 2),
         '>' => (Kind::Greater, 1),
-        '!' if rest.starts_with("!=") && planted("LANG16-exclamation-equals-refused") => {
-            (Kind::Unknown, 2)
-        }
+        '!' if rest.starts_with("!=") && planted("LANG16-exclamation-equals-refused") => (Kind::Unknown, 2),
         '!' if rest.starts_with("!=") => (Kind::NotEqual, 2),
         '?' if rest.starts_with("??") => (Kind::Coalesce, 2),
         _ if is_path_character(first) => word(rest),
@@ -186,8 +169,7 @@ fn is_path_character(character: char) -> bool {
 }
 
 fn run(rest: &str, wanted: fn(char) -> bool) -> usize {
-    rest.find(|character| !wanted(character))
-        .unwrap_or(rest.len())
+    rest.find(|character| !wanted(character)).unwrap_or(rest.len())
 }
 
 fn word(rest: &str) -> (Kind, usize) {
@@ -209,11 +191,7 @@ fn word(rest: &str) -> (Kind, usize) {
 }
 
 fn classify(word: &str) -> Kind {
-    let keyword = if planted("SRC01-keywords-in-capitals-only") {
-        word.to_owned()
-    } else {
-        word.to_ascii_uppercase()
-    };
+    let keyword = if planted("SRC01-keywords-in-capitals-only") { word.to_owned() } else { word.to_ascii_uppercase() };
     match keyword.as_str() {
         "SELECT" => return Kind::Select,
         "FROM" => return Kind::From,
@@ -221,11 +199,8 @@ fn classify(word: &str) -> Kind {
         "INTO" => return Kind::Into,
         _ => {}
     }
-    let operator = if planted("LANG10-operators-in-lower-case-only") {
-        word.to_owned()
-    } else {
-        word.to_ascii_lowercase()
-    };
+    let operator =
+        if planted("LANG10-operators-in-lower-case-only") { word.to_owned() } else { word.to_ascii_lowercase() };
     match operator.as_str() {
         "and" => return Kind::And,
         "or" => return Kind::Or,
@@ -233,11 +208,7 @@ fn classify(word: &str) -> Kind {
         "&&" if planted("LANG17-double-ampersand-accepted") => return Kind::And,
         _ => {}
     }
-    let literal = if planted("LANG10-literals-in-any-case") {
-        word.to_ascii_lowercase()
-    } else {
-        word.to_owned()
-    };
+    let literal = if planted("LANG10-literals-in-any-case") { word.to_ascii_lowercase() } else { word.to_owned() };
     match literal.as_str() {
         "true" => Kind::True,
         "false" => Kind::False,
@@ -257,8 +228,7 @@ fn classify(word: &str) -> Kind {
 /// Quirk: a real may lack all digits before its exponent, so `e5` is a (malformed) number and not a name.
 fn number(word: &str) -> Option<Kind> {
     if let Some(digits) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
-        return (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
-            .then_some(Kind::Hex);
+        return (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(Kind::Hex);
     }
     let unsigned = word.strip_prefix('-').unwrap_or(word);
     let after_whole = unsigned.trim_start_matches(is_digit);
@@ -269,8 +239,7 @@ fn number(word: &str) -> Option<Kind> {
         Some(fraction) => {
             let after_fraction = fraction.trim_start_matches(is_digit);
             let complete = after_fraction.len() < fraction.len();
-            (complete && (after_fraction.is_empty() || is_exponent(after_fraction)))
-                .then_some(Kind::Real)
+            (complete && (after_fraction.is_empty() || is_exponent(after_fraction))).then_some(Kind::Real)
         }
         None => is_exponent(after_whole).then_some(Kind::Real),
     }
@@ -307,15 +276,7 @@ fn escape(rest: &str) -> usize {
     match rest.as_bytes().get(1) {
         Some(b'"' | b'\'' | b'\\') => 2,
         Some(b'a'..=b'z') if planted("LANG14-more-escapes-accepted") => 2,
-        Some(b'u')
-            if rest.as_bytes()[2..]
-                .iter()
-                .take_while(|byte| byte.is_ascii_hexdigit())
-                .count()
-                >= 4 =>
-        {
-            6
-        }
+        Some(b'u') if rest.as_bytes()[2..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count() >= 4 => 6,
         _ => 0,
     }
 }
@@ -325,23 +286,13 @@ mod tests {
     use super::*;
 
     fn kinds(text: &str) -> Vec<(Kind, &str)> {
-        tokens(text)
-            .into_iter()
-            .map(|token| (token.kind, token.text))
-            .collect()
+        tokens(text).into_iter().map(|token| (token.kind, token.text)).collect()
     }
 
     #[test]
     fn operators_fuse_with_names_unless_blanks_separate_them() {
         assert_eq!(kinds("a+b"), [(Kind::Name, "a+b")]);
-        assert_eq!(
-            kinds("lvl!='x'"),
-            [
-                (Kind::Name, "lvl!"),
-                (Kind::Equal, "="),
-                (Kind::String, "'x'")
-            ]
-        );
+        assert_eq!(kinds("lvl!='x'"), [(Kind::Name, "lvl!"), (Kind::Equal, "="), (Kind::String, "'x'")]);
         assert_eq!(kinds("5 -3"), [(Kind::Integer, "5"), (Kind::Integer, "-3")]);
         assert_eq!(kinds("12/4").len(), 3);
         assert_eq!(kinds("'a'||'b'"), [(Kind::Name, "'a'||'b'")]);
@@ -352,32 +303,16 @@ mod tests {
     fn number_like_words_are_numbers() {
         assert_eq!(
             kinds("e5 -E3 .5 -1.5e+3 0x1F"),
-            [
-                (Kind::Real, "e5"),
-                (Kind::Real, "-E3"),
-                (Kind::Real, ".5"),
-                (Kind::Real, "-1.5e+3"),
-                (Kind::Hex, "0x1F"),
-            ]
+            [(Kind::Real, "e5"), (Kind::Real, "-E3"), (Kind::Real, ".5"), (Kind::Real, "-1.5e+3"), (Kind::Hex, "0x1F"),]
         );
         assert_eq!(
-            kinds("5. 1a 0x - +5")
-                .iter()
-                .map(|token| token.0)
-                .collect::<Vec<_>>(),
+            kinds("5. 1a 0x - +5").iter().map(|token| token.0).collect::<Vec<_>>(),
             [Kind::Name, Kind::Name, Kind::Name, Kind::Minus, Kind::Name,]
         );
     }
 
     #[test]
     fn a_bad_escape_ends_a_string_early() {
-        assert_eq!(
-            kinds(r"'a\qb'"),
-            [
-                (Kind::UnterminatedString, "'a"),
-                (Kind::Unknown, "\\"),
-                (Kind::Name, "qb'"),
-            ]
-        );
+        assert_eq!(kinds(r"'a\qb'"), [(Kind::UnterminatedString, "'a"), (Kind::Unknown, "\\"), (Kind::Name, "qb'"),]);
     }
 }

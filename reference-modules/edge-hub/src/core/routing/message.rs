@@ -37,10 +37,7 @@ impl Message {
     pub fn size(&self) -> usize {
         let units = |text: &str| text.encode_utf16().count();
         let bag = |pairs: &[(String, Option<String>)]| {
-            pairs
-                .iter()
-                .map(|(name, value)| units(name) + value.as_deref().map_or(0, units))
-                .sum::<usize>()
+            pairs.iter().map(|(name, value)| units(name) + value.as_deref().map_or(0, units)).sum::<usize>()
         };
         self.body.len() + bag(&self.properties) + bag(&self.system)
     }

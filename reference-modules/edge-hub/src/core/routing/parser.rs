@@ -18,11 +18,7 @@ pub(super) struct Malformed;
 
 /// Parses as much as is one condition; gives it and the number of tokens it takes.
 pub(super) fn condition(tokens: &[Token]) -> Result<(Expression, usize), Malformed> {
-    let mut parser = Parser {
-        tokens,
-        at: 0,
-        nesting: 0,
-    };
+    let mut parser = Parser { tokens, at: 0, nesting: 0 };
     let condition = parser.level(0)?;
     Ok((condition, parser.at))
 }
@@ -33,12 +29,7 @@ fn levels() -> [&'static [Kind]; 7] {
     const OR: &[Kind] = &[Kind::Or];
     const AND: &[Kind] = &[Kind::And];
     const EQUALITY: &[Kind] = &[Kind::Equal, Kind::NotEqual];
-    const ORDER: &[Kind] = &[
-        Kind::Less,
-        Kind::LessOrEqual,
-        Kind::Greater,
-        Kind::GreaterOrEqual,
-    ];
+    const ORDER: &[Kind] = &[Kind::Less, Kind::LessOrEqual, Kind::Greater, Kind::GreaterOrEqual];
     const SUM: &[Kind] = &[Kind::Plus, Kind::Minus, Kind::Concat];
     const PRODUCT: &[Kind] = &[Kind::Star, Kind::Slash, Kind::Percent];
     if planted("R19-and-or-precedence-swapped") {
@@ -48,14 +39,7 @@ fn levels() -> [&'static [Kind]; 7] {
         return [OR, AND, EQUALITY, ORDER, SUM, PRODUCT, COALESCE];
     }
     if planted("LANG08-sum-binds-like-product") {
-        const BOTH: &[Kind] = &[
-            Kind::Plus,
-            Kind::Minus,
-            Kind::Concat,
-            Kind::Star,
-            Kind::Slash,
-            Kind::Percent,
-        ];
+        const BOTH: &[Kind] = &[Kind::Plus, Kind::Minus, Kind::Concat, Kind::Star, Kind::Slash, Kind::Percent];
         return [COALESCE, OR, AND, EQUALITY, ORDER, &[], BOTH];
     }
     [COALESCE, OR, AND, EQUALITY, ORDER, SUM, PRODUCT]
@@ -79,19 +63,10 @@ impl<'t> Parser<'t> {
     }
 
     fn expect(&mut self, kind: Kind) -> Result<&'t Token<'t>, Malformed> {
-        self.take().and_then(|token| {
-            if token.kind == kind {
-                Ok(token)
-            } else {
-                Err(Malformed)
-            }
-        })
+        self.take().and_then(|token| if token.kind == kind { Ok(token) } else { Err(Malformed) })
     }
 
-    fn nested<T>(
-        &mut self,
-        inner: impl FnOnce(&mut Self) -> Result<T, Malformed>,
-    ) -> Result<T, Malformed> {
+    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, Malformed>) -> Result<T, Malformed> {
         self.nesting += 1;
         if self.nesting > MAX_NESTING {
             return Err(Malformed);
@@ -135,11 +110,8 @@ impl<'t> Parser<'t> {
         match self.peek() {
             Some(Kind::Not) => self.nested(|parser| {
                 parser.at += 1;
-                let operand = if planted("LANG08-not-binds-loosely") {
-                    parser.level(EQUALITY)?
-                } else {
-                    parser.unary()?
-                };
+                let operand =
+                    if planted("LANG08-not-binds-loosely") { parser.level(EQUALITY)? } else { parser.unary()? };
                 Ok(Expression::Not(Box::new(operand)))
             }),
             Some(Kind::Minus) => self.nested(|parser| {
@@ -159,9 +131,7 @@ impl<'t> Parser<'t> {
             Kind::Undefined => Ok(Expression::Undefined),
             Kind::Integer | Kind::Real => Ok(Expression::Number(token.text.parse().ok())),
             Kind::Hex => Ok(Expression::Number(hex(&token.text[2..]))),
-            Kind::String => Ok(Expression::Text(unescape(
-                &token.text[1..token.text.len() - 1],
-            ))),
+            Kind::String => Ok(Expression::Text(unescape(&token.text[1..token.text.len() - 1]))),
             Kind::SystemProperty => Ok(Expression::System(token.text.to_owned())),
             Kind::OpenBrace => {
                 let name = self.expect(Kind::SystemProperty)?.text.to_owned();
@@ -176,10 +146,7 @@ impl<'t> Parser<'t> {
             Kind::Name if self.peek() == Some(Kind::Open) => {
                 self.at += 1;
                 let arguments = self.nested(Self::arguments)?;
-                Ok(Expression::Call {
-                    function: token.text.to_owned(),
-                    arguments,
-                })
+                Ok(Expression::Call { function: token.text.to_owned(), arguments })
             }
             Kind::Name => Ok(Expression::Application(token.text.to_owned())),
             _ => Err(Malformed),
@@ -227,11 +194,7 @@ fn operator(kind: Kind) -> Operator {
 /// A 64-bit two's-complement integer: `0xFFFFFFFFFFFFFFFF` is -1. Too many digits give Undefined.
 fn hex(digits: &str) -> Option<f64> {
     let bits = u64::from_str_radix(digits.trim_start_matches('0'), 16);
-    let bits = if digits.bytes().all(|digit| digit == b'0') {
-        Ok(0)
-    } else {
-        bits
-    };
+    let bits = if digits.bytes().all(|digit| digit == b'0') { Ok(0) } else { bits };
     if planted("LANG12-hex-is-unsigned") {
         return bits.ok().map(|bits| bits as f64);
     }
@@ -248,9 +211,7 @@ fn unescape(raw: &str) -> Text<'static> {
     if planted("LANG14-unicode-escapes-stay") {
         return Text::from_units(simple_escapes(&raw.encode_utf16().collect::<Vec<_>>()));
     }
-    Text::from_units(simple_escapes(&unicode_escapes(
-        &raw.encode_utf16().collect::<Vec<_>>(),
-    )))
+    Text::from_units(simple_escapes(&unicode_escapes(&raw.encode_utf16().collect::<Vec<_>>())))
 }
 
 const BACKSLASH: u16 = b'\\' as u16;
@@ -281,10 +242,7 @@ fn unicode_escape(rest: &[u16]) -> Option<u16> {
         return None;
     }
     let digit = |unit: &u16| char::from_u32(u32::from(*unit)).and_then(|digit| digit.to_digit(16));
-    digits
-        .get(..4)?
-        .iter()
-        .try_fold(0, |value, unit| Some(value << 4 | digit(unit)? as u16))
+    digits.get(..4)?.iter().try_fold(0, |value, unit| Some(value << 4 | digit(unit)? as u16))
 }
 
 fn simple_escapes(raw: &[u16]) -> Vec<u16> {
@@ -292,9 +250,7 @@ fn simple_escapes(raw: &[u16]) -> Vec<u16> {
     let mut rest = raw;
     loop {
         match rest {
-            [BACKSLASH, escaped, tail @ ..]
-                if [BACKSLASH, b'"'.into(), b'\''.into()].contains(escaped) =>
-            {
+            [BACKSLASH, escaped, tail @ ..] if [BACKSLASH, b'"'.into(), b'\''.into()].contains(escaped) => {
                 decoded.push(*escaped);
                 rest = tail;
             }

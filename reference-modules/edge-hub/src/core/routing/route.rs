@@ -21,9 +21,7 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     /// Not a route at all, or a condition the grammar does not accept.
-    #[error(
-        "Exception of type 'Microsoft.Azure.Devices.Routing.Core.Query.RouteCompilationException' was thrown."
-    )]
+    #[error("Exception of type 'Microsoft.Azure.Devices.Routing.Core.Query.RouteCompilationException' was thrown.")]
     Grammar,
     /// Nothing but blanks and comments.
     #[error("Route has no source.")]
@@ -59,16 +57,10 @@ impl Route {
         let condition = clauses.condition(route).ok_or(RouteError::Grammar)?;
         let sink = clauses.sink().ok_or(RouteError::Grammar)?;
         let source = source::normalised(&source);
-        if source.to_ascii_lowercase().contains("events/")
-            && planted("SRC12-event-sources-are-refused")
-        {
+        if source.to_ascii_lowercase().contains("events/") && planted("SRC12-event-sources-are-refused") {
             return Err(RouteError::Grammar);
         }
-        Ok(Route {
-            source,
-            condition,
-            sink: sink.resolve()?,
-        })
+        Ok(Route { source, condition, sink: sink.resolve()? })
     }
 }
 
@@ -84,10 +76,7 @@ struct Clauses<'t> {
 
 impl<'t> Clauses<'t> {
     fn take(&mut self, kind: Kind) -> Option<&'t str> {
-        let (first, rest) = self
-            .rest
-            .split_first()
-            .filter(|(first, _)| first.kind == kind)?;
+        let (first, rest) = self.rest.split_first().filter(|(first, _)| first.kind == kind)?;
         self.rest = rest;
         Some(first.text)
     }
@@ -98,9 +87,7 @@ impl<'t> Clauses<'t> {
             self.take(Kind::Star)?;
         }
         self.take(Kind::From)?;
-        if planted("SRC10-leading-slash-is-optional")
-            && self.rest.first().is_some_and(|next| is_item(next.kind))
-        {
+        if planted("SRC10-leading-slash-is-optional") && self.rest.first().is_some_and(|next| is_item(next.kind)) {
             let item = self.item()?;
             return Some(format!("/{item}{}", self.items()));
         }
@@ -134,17 +121,10 @@ impl<'t> Clauses<'t> {
     /// `[WHERE condition]`, up to `INTO`, which no condition can contain.
     fn condition(&mut self, route: &str) -> Option<String> {
         if self.take(Kind::Where).is_none() {
-            let absent = if planted("LANG02-no-condition-matches-nothing") {
-                "false"
-            } else {
-                "true"
-            };
+            let absent = if planted("LANG02-no-condition-matches-nothing") { "false" } else { "true" };
             return Some(absent.to_owned());
         }
-        let length = self
-            .rest
-            .iter()
-            .position(|token| token.kind == Kind::Into)?;
+        let length = self.rest.iter().position(|token| token.kind == Kind::Into)?;
         let (condition, rest) = self.rest.split_at(length);
         let (first, last) = (condition.first()?, condition.last()?);
         if !condition::is_grammatical(condition) {
@@ -164,11 +144,7 @@ impl<'t> Clauses<'t> {
                 let quoted = self.take(Kind::String)?;
                 self.take(Kind::Close)?;
                 let kept = quoted.starts_with('\'') && planted("R05-single-quotes-of-a-sink-stay");
-                let address = if kept {
-                    quoted
-                } else {
-                    &quoted[1..quoted.len() - 1]
-                };
+                let address = if kept { quoted } else { &quoted[1..quoted.len() - 1] };
                 Written::Function { name, address }
             }
         };
@@ -179,10 +155,7 @@ impl<'t> Clauses<'t> {
 
 fn is_item(kind: Kind) -> bool {
     let lenient = planted("SRC11-any-word-names-a-segment")
-        && matches!(
-            kind,
-            Kind::Integer | Kind::Real | Kind::And | Kind::Or | Kind::Not | Kind::SystemProperty
-        );
+        && matches!(kind, Kind::Integer | Kind::Real | Kind::And | Kind::Or | Kind::Not | Kind::SystemProperty);
     matches!(kind, Kind::Star | Kind::Name) || lenient
 }
 
@@ -191,11 +164,7 @@ impl Written<'_> {
         match self {
             Written::System(name) => {
                 let exact = planted("SINK01-upstream-in-lower-case-only");
-                let is_upstream = if exact {
-                    *name == "$upstream"
-                } else {
-                    name.eq_ignore_ascii_case("$upstream")
-                };
+                let is_upstream = if exact { *name == "$upstream" } else { name.eq_ignore_ascii_case("$upstream") };
                 if is_upstream || planted("SINK01-any-system-sink-is-upstream") {
                     Ok(Sink::Upstream)
                 } else {
@@ -204,11 +173,8 @@ impl Written<'_> {
             }
             Written::Function { name, address } => {
                 let exact = planted("SINK02-function-name-in-exact-case");
-                let is_input = if exact {
-                    *name == "BrokeredEndpoint"
-                } else {
-                    name.eq_ignore_ascii_case("BrokeredEndpoint")
-                };
+                let is_input =
+                    if exact { *name == "BrokeredEndpoint" } else { name.eq_ignore_ascii_case("BrokeredEndpoint") };
                 if is_input || planted("SINK02-any-function-name-is-accepted") {
                     input(address)
                 } else {
@@ -242,10 +208,7 @@ fn input(address: &str) -> Result<Sink, RouteError> {
     if input.trim().is_empty() {
         return Err(refused());
     }
-    Ok(Sink::Input {
-        module: module.to_owned(),
-        input: input.to_owned(),
-    })
+    Ok(Sink::Input { module: module.to_owned(), input: input.to_owned() })
 }
 
 #[cfg(test)]
@@ -266,46 +229,21 @@ mod tests {
 
     #[test]
     fn a_route_without_condition_is_true() {
-        assert_eq!(
-            parsed("select * from /messages/* into $upstream"),
-            both("/messages/", "true")
-        );
-        assert_eq!(
-            parsed("FROM / messages / * INTO $UPSTREAM junk"),
-            both("/messages/", "true")
-        );
+        assert_eq!(parsed("select * from /messages/* into $upstream"), both("/messages/", "true"));
+        assert_eq!(parsed("FROM / messages / * INTO $UPSTREAM junk"), both("/messages/", "true"));
     }
 
     #[test]
     fn a_comment_that_opens_in_a_path_swallows_the_condition() {
         let route = "FROM /messages/* WHERE a = 'x' /* n */ INTO $upstream";
         assert_eq!(parsed(route), both("/messages/", "true"));
-        assert_eq!(
-            parsed("FROM /* WHERE a = 'x' /* n */ INTO $upstream"),
-            Err(RouteError::Grammar)
-        );
+        assert_eq!(parsed("FROM /* WHERE a = 'x' /* n */ INTO $upstream"), Err(RouteError::Grammar));
     }
 
     #[test]
     fn paths_that_are_no_items_are_refused() {
-        for path in [
-            "/",
-            "/messages/",
-            "messages",
-            "//a",
-            "/123",
-            "/e1",
-            "/and",
-            "/$edgeHub",
-            "/true",
-            "/a[0]",
-            "",
-        ] {
-            assert_eq!(
-                parsed(&format!("FROM {path} INTO $upstream")),
-                Err(RouteError::Grammar),
-                "{path}"
-            );
+        for path in ["/", "/messages/", "messages", "//a", "/123", "/e1", "/and", "/$edgeHub", "/true", "/a[0]", ""] {
+            assert_eq!(parsed(&format!("FROM {path} INTO $upstream")), Err(RouteError::Grammar), "{path}");
         }
     }
 
@@ -316,30 +254,13 @@ mod tests {
 
     #[test]
     fn addresses_have_four_segments_whatever_they_say() {
-        let input = |module: &str, input: &str| {
-            Ok(Sink::Input {
-                module: module.to_owned(),
-                input: input.to_owned(),
-            })
-        };
-        assert_eq!(
-            sink("brokeredendpoint( ' /a/m2/b/in1/ ' )"),
-            input("m2", "in1")
-        );
-        assert_eq!(
-            sink("BrokeredEndpoint(\"/modules//inputs/i\")"),
-            input("", "i")
-        );
+        let input = |module: &str, input: &str| Ok(Sink::Input { module: module.to_owned(), input: input.to_owned() });
+        assert_eq!(sink("brokeredendpoint( ' /a/m2/b/in1/ ' )"), input("m2", "in1"));
+        assert_eq!(sink("BrokeredEndpoint(\"/modules//inputs/i\")"), input("", "i"));
         assert!(sink("BrokeredEndpoint('/modules/m/inputs')").is_err());
         assert!(sink("BrokeredEndpoint('/modules/m/inputs/ ')").is_err());
         assert_eq!(sink("BrokeredEndpoint(' ')"), Err(RouteError::BlankAddress));
-        assert_eq!(
-            sink("$other"),
-            Err(RouteError::SystemSink(String::from("$other")))
-        );
-        assert_eq!(
-            sink("F('x')"),
-            Err(RouteError::FunctionSink(String::from("F")))
-        );
+        assert_eq!(sink("$other"), Err(RouteError::SystemSink(String::from("$other"))));
+        assert_eq!(sink("F('x')"), Err(RouteError::FunctionSink(String::from("F"))));
     }
 }

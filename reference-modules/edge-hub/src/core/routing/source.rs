@@ -7,16 +7,11 @@ use crate::faults::planted;
 /// The path as it is compared: without trailing `*` and `/`, then with exactly one `/`.
 pub(super) fn normalised(path: &str) -> String {
     let path = path.trim();
-    if planted("SRC09-trailing-star-matches-the-rest-of-a-name")
-        && path.ends_with('*')
-        && !path.ends_with("/*")
-    {
+    if planted("SRC09-trailing-star-matches-the-rest-of-a-name") && path.ends_with('*') && !path.ends_with("/*") {
         return path.trim_end_matches('*').to_owned();
     }
     let path = path.trim_end_matches('*').trim_end_matches('/');
-    let path = if planted("SRC03-messages-take-in-twin-changes")
-        && path.eq_ignore_ascii_case("/messages")
-    {
+    let path = if planted("SRC03-messages-take-in-twin-changes") && path.eq_ignore_ascii_case("/messages") {
         ""
     } else {
         path
@@ -29,14 +24,8 @@ impl MessageSource {
     pub(crate) fn path(&self) -> String {
         match self {
             MessageSource::Device => String::from("/messages/"),
-            MessageSource::Module {
-                module,
-                output: None,
-            } => format!("/messages/modules/{module}/"),
-            MessageSource::Module {
-                module,
-                output: Some(output),
-            } => {
+            MessageSource::Module { module, output: None } => format!("/messages/modules/{module}/"),
+            MessageSource::Module { module, output: Some(output) } => {
                 format!("/messages/modules/{module}/outputs/{output}/")
             }
             MessageSource::TwinChange => String::from("/twinChangeNotifications/"),
@@ -52,9 +41,7 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(normalised: &str) -> Source {
-        Source {
-            folded: comparable(normalised),
-        }
+        Source { folded: comparable(normalised) }
     }
 
     /// Whether messages of this source are considered. Both sides end in `/`, so only whole segments match.
@@ -69,19 +56,11 @@ impl Source {
         if planted("R18-source-matches-by-raw-prefix") {
             return path.starts_with(self.folded.trim_end_matches('/'));
         }
-        if planted("SRC04-modules-take-in-devices")
-            && self.folded == comparable("/messages/modules/")
-        {
+        if planted("SRC04-modules-take-in-devices") && self.folded == comparable("/messages/modules/") {
             return *source != MessageSource::TwinChange;
         }
         if planted("SRC05-module-alone-takes-no-outputs")
-            && matches!(
-                source,
-                MessageSource::Module {
-                    output: Some(_),
-                    ..
-                }
-            )
+            && matches!(source, MessageSource::Module { output: Some(_), .. })
         {
             let segments = self.folded.matches('/').count();
             return path.starts_with(&self.folded) && segments != 4;
@@ -106,19 +85,15 @@ impl Source {
 }
 
 fn comparable(path: &str) -> String {
-    if planted("SRC07-source-matches-in-exact-case") {
-        path.to_owned()
-    } else {
-        letter_case::fold(path)
-    }
+    if planted("SRC07-source-matches-in-exact-case") { path.to_owned() } else { letter_case::fold(path) }
 }
 
 fn segments_match(pattern: &str, path: &str) -> bool {
     let mut path = path.split('/');
-    pattern.trim_end_matches('/').split('/').all(|wanted| {
-        path.next()
-            .is_some_and(|segment| wanted == "*" || wanted == segment)
-    })
+    pattern
+        .trim_end_matches('/')
+        .split('/')
+        .all(|wanted| path.next().is_some_and(|segment| wanted == "*" || wanted == segment))
 }
 
 #[cfg(test)]
@@ -130,24 +105,15 @@ mod tests {
     }
 
     fn module(output: Option<&str>) -> MessageSource {
-        MessageSource::Module {
-            module: String::from("Cam"),
-            output: output.map(str::to_owned),
-        }
+        MessageSource::Module { module: String::from("Cam"), output: output.map(str::to_owned) }
     }
 
     #[test]
     fn paths_are_normalised_to_one_trailing_slash() {
         assert_eq!(normalised("/*"), "/");
         assert_eq!(normalised("/messages/**"), "/messages/");
-        assert_eq!(
-            normalised("/messages/modules/m1/outputs/o*"),
-            "/messages/modules/m1/outputs/o/"
-        );
-        assert_eq!(
-            normalised("/messages/modules/*/outputs/o1"),
-            "/messages/modules/*/outputs/o1/"
-        );
+        assert_eq!(normalised("/messages/modules/m1/outputs/o*"), "/messages/modules/m1/outputs/o/");
+        assert_eq!(normalised("/messages/modules/*/outputs/o1"), "/messages/modules/*/outputs/o1/");
     }
 
     #[test]

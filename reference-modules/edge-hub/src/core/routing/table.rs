@@ -47,18 +47,10 @@ impl RoutingTable {
     /// # Errors
     /// [`CompileError`] for the first route whose condition does not compile.
     pub fn compile(config: &Config) -> Result<RoutingTable, CompileError> {
-        let mut sinks: Vec<_> = config
-            .routes
-            .iter()
-            .map(|route| (route.sink.clone(), route.priority))
-            .collect();
+        let mut sinks: Vec<_> = config.routes.iter().map(|route| (route.sink.clone(), route.priority)).collect();
         sinks.sort();
         sinks.dedup();
-        let routes = config
-            .routes
-            .iter()
-            .map(compiled)
-            .collect::<Result<_, _>>()?;
+        let routes = config.routes.iter().map(compiled).collect::<Result<_, _>>()?;
         Ok(RoutingTable { routes, sinks })
     }
 
@@ -70,13 +62,8 @@ impl RoutingTable {
             if !route.source.takes(&message.source) || !route.condition.routes(&evaluation) {
                 continue;
             }
-            match destinations
-                .iter_mut()
-                .find(|known| same_endpoint(&known.sink, &route.destination.sink))
-            {
-                Some(known) if more_urgent(&route.destination, known) => {
-                    *known = route.destination.clone()
-                }
+            match destinations.iter_mut().find(|known| same_endpoint(&known.sink, &route.destination.sink)) {
+                Some(known) if more_urgent(&route.destination, known) => *known = route.destination.clone(),
                 Some(known) => {
                     if planted("FAN02-time-to-live-of-the-last-route") {
                         known.time_to_live_secs = route.destination.time_to_live_secs;
@@ -98,10 +85,8 @@ impl RoutingTable {
 }
 
 fn compiled(route: &RouteSpec) -> Result<CompiledRoute, CompileError> {
-    let condition = Condition::compile(&route.condition).map_err(|cause| CompileError {
-        route: route.name.clone(),
-        cause: cause.to_string(),
-    })?;
+    let condition = Condition::compile(&route.condition)
+        .map_err(|cause| CompileError { route: route.name.clone(), cause: cause.to_string() })?;
     Ok(CompiledRoute {
         source: Source::new(&route.source),
         condition,
@@ -173,11 +158,7 @@ mod tests {
         ]);
         assert_eq!(
             table.destinations(&message()),
-            [Destination {
-                sink: Sink::Upstream,
-                priority: 2,
-                time_to_live_secs: 20
-            }]
+            [Destination { sink: Sink::Upstream, priority: 2, time_to_live_secs: 20 }]
         );
         assert_eq!(table.sinks().count(), 4);
     }

@@ -55,9 +55,7 @@ impl<'a> Text<'a> {
 
     pub(super) fn concat(&self, other: &Text) -> Text<'static> {
         match (self, other) {
-            (Text::Unicode(left), Text::Unicode(right)) => {
-                Text::Unicode(Cow::Owned(format!("{left}{right}")))
-            }
+            (Text::Unicode(left), Text::Unicode(right)) => Text::Unicode(Cow::Owned(format!("{left}{right}"))),
             _ => Text::from_units([self.units(), other.units()].concat()),
         }
     }
@@ -65,9 +63,7 @@ impl<'a> Text<'a> {
     /// The part from `start` up to `end`, in UTF-16 code units, both within the text.
     pub(super) fn part(&self, start: usize, end: usize) -> Text<'static> {
         match self {
-            Text::Unicode(text) if text.is_ascii() => {
-                Text::Unicode(Cow::Owned(text[start..end].to_owned()))
-            }
+            Text::Unicode(text) if text.is_ascii() => Text::Unicode(Cow::Owned(text[start..end].to_owned())),
             _ => Text::from_units(self.units()[start..end].to_vec()),
         }
     }
@@ -77,15 +73,10 @@ impl<'a> Text<'a> {
         if let (Text::Unicode(text), Text::Unicode(fragment)) = (self, fragment) {
             let at = text.find(fragment.as_ref())?;
             let counts_bytes = planted("FN04-index-counts-bytes");
-            return Some(if counts_bytes {
-                at
-            } else {
-                text[..at].encode_utf16().count()
-            });
+            return Some(if counts_bytes { at } else { text[..at].encode_utf16().count() });
         }
         let (units, fragment) = (self.units(), fragment.units());
-        (0..=units.len().checked_sub(fragment.len())?)
-            .find(|&at| units[at..].starts_with(&fragment))
+        (0..=units.len().checked_sub(fragment.len())?).find(|&at| units[at..].starts_with(&fragment))
     }
 
     pub(super) fn starts_with(&self, fragment: &Text) -> bool {
@@ -106,11 +97,10 @@ impl<'a> Text<'a> {
     pub(super) fn map(&self, letter: fn(char) -> char) -> Text<'static> {
         let Text::Unicode(text) = self else {
             let units = self.units();
-            let mapped =
-                char::decode_utf16(units.iter().copied()).flat_map(|decoded| match decoded {
-                    Ok(character) => letter(character).encode_utf16(&mut [0; 2]).to_vec(),
-                    Err(unpaired) => vec![unpaired.unpaired_surrogate()],
-                });
+            let mapped = char::decode_utf16(units.iter().copied()).flat_map(|decoded| match decoded {
+                Ok(character) => letter(character).encode_utf16(&mut [0; 2]).to_vec(),
+                Err(unpaired) => vec![unpaired.unpaired_surrogate()],
+            });
             return Text::from_units(mapped.collect());
         };
         if letter('a') == 'A' && planted("FN10-upper-lengthens-text") {
@@ -125,21 +115,11 @@ fn order(left: &str, right: &str) -> Ordering {
         return letter_case::fold(left).cmp(&letter_case::fold(right));
     }
     if planted("LANG13-order-of-a-dictionary") {
-        return left
-            .to_lowercase()
-            .cmp(&right.to_lowercase())
-            .then_with(|| right.cmp(left));
+        return left.to_lowercase().cmp(&right.to_lowercase()).then_with(|| right.cmp(left));
     }
     // Without surrogates the order of bytes is the order of code units.
-    let same_order = left.is_ascii()
-        || right.is_ascii()
-        || left == right
-        || planted("LANG13-order-by-code-point");
-    if same_order {
-        left.cmp(right)
-    } else {
-        left.encode_utf16().cmp(right.encode_utf16())
-    }
+    let same_order = left.is_ascii() || right.is_ascii() || left == right || planted("LANG13-order-by-code-point");
+    if same_order { left.cmp(right) } else { left.encode_utf16().cmp(right.encode_utf16()) }
 }
 
 #[cfg(test)]
@@ -150,10 +130,7 @@ mod tests {
     fn order_is_by_code_unit() {
         let (replacement, emoji) = (Text::borrowed("\u{fffd}"), Text::borrowed("\u{1f600}"));
         assert_eq!(replacement.order(&emoji), Ordering::Greater);
-        assert_eq!(
-            Text::borrowed("a").order(&Text::borrowed("aa")),
-            Ordering::Less
-        );
+        assert_eq!(Text::borrowed("a").order(&Text::borrowed("aa")), Ordering::Less);
     }
 
     #[test]

@@ -85,11 +85,7 @@ impl<'a> Dynamic<'a> {
 
     /// A static NaN is Undefined.
     pub(super) fn from_number(number: f64) -> Dynamic<'a> {
-        if number.is_nan() {
-            Dynamic::Undefined
-        } else {
-            Dynamic::Number(number)
-        }
+        if number.is_nan() { Dynamic::Undefined } else { Dynamic::Number(number) }
     }
 
     pub(super) fn from_text(text: TextValue<'a>) -> Dynamic<'a> {
@@ -153,8 +149,7 @@ impl<'a> Dynamic<'a> {
 
 /// NaN equals itself and comes before everything else.
 fn number_order(left: f64, right: f64) -> Ordering {
-    left.partial_cmp(&right)
-        .unwrap_or_else(|| right.is_nan().cmp(&left.is_nan()))
+    left.partial_cmp(&right).unwrap_or_else(|| right.is_nan().cmp(&left.is_nan()))
 }
 
 fn holds(comparison: Comparison, order: Ordering) -> Truth {
@@ -173,9 +168,7 @@ pub(super) fn compare_texts(comparison: Comparison, left: &TextValue, right: &Te
         (TextValue::Text(left), TextValue::Text(right)) => holds(comparison, left.order(right)),
         (TextValue::Undefined, TextValue::Undefined) => Truth::Undefined,
         _ if planted("LANG06-absent-is-unequal") => Truth::from(comparison == Comparison::NotEqual),
-        (TextValue::Undefined, _) | (_, TextValue::Undefined)
-            if planted("LANG06-absent-compares-false") =>
-        {
+        (TextValue::Undefined, _) | (_, TextValue::Undefined) if planted("LANG06-absent-compares-false") => {
             Truth::False
         }
         _ => Truth::Undefined,
@@ -188,9 +181,7 @@ pub(super) fn compare_numbers(comparison: Comparison, left: f64, right: f64) -> 
     }
     match left.partial_cmp(&right) {
         Some(order) => holds(comparison, order),
-        None if planted("LANG11-nan-compares-false") => {
-            Truth::from(comparison == Comparison::NotEqual)
-        }
+        None if planted("LANG11-nan-compares-false") => Truth::from(comparison == Comparison::NotEqual),
         None => Truth::Undefined,
     }
 }
@@ -203,11 +194,7 @@ pub(super) fn compare_truths(comparison: Comparison, left: Truth, right: Truth) 
 }
 
 pub(super) fn compare_nulls(comparison: Comparison) -> Truth {
-    if planted("LANG18-null-equals-nothing") {
-        Truth::Undefined
-    } else {
-        holds(comparison, Ordering::Equal)
-    }
+    if planted("LANG18-null-equals-nothing") { Truth::Undefined } else { holds(comparison, Ordering::Equal) }
 }
 
 pub(super) fn compare_dynamics(comparison: Comparison, left: &Dynamic, right: &Dynamic) -> Truth {
@@ -219,9 +206,7 @@ pub(super) fn compare_dynamics(comparison: Comparison, left: &Dynamic, right: &D
     }
     if planted("BODY06-numeric-strings-are-numbers") {
         if let (Dynamic::Number(number), Dynamic::Text(Some(Text::Unicode(text)))) = (left, right) {
-            return text.parse().map_or(Truth::Undefined, |text| {
-                compare_numbers(comparison, *number, text)
-            });
+            return text.parse().map_or(Truth::Undefined, |text| compare_numbers(comparison, *number, text));
         }
     }
     holds(comparison, left.order(right))

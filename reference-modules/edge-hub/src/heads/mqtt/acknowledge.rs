@@ -75,10 +75,7 @@ mod tests {
     use super::*;
 
     fn due(id: u16) -> Due {
-        Due {
-            acknowledge: Some(id),
-            ..Due::default()
-        }
+        Due { acknowledge: Some(id), ..Due::default() }
     }
 
     #[test]

@@ -53,17 +53,10 @@ pub fn read(bag: &str) -> Result<Pairs, Malformed> {
         if name.is_empty() || value.contains('=') {
             return Err(Malformed);
         }
-        let name = if planted("PUB02-escaped-names-are-not-decoded") {
-            name.to_owned()
-        } else {
-            unescape(name)
-        };
+        let name = if planted("PUB02-escaped-names-are-not-decoded") { name.to_owned() } else { unescape(name) };
         let value = Some(unescape(value)).filter(|value| !value.is_empty());
-        let value = if planted("BAG01-plus-is-read-as-blank") {
-            value.map(|value| value.replace('+', " "))
-        } else {
-            value
-        };
+        let value =
+            if planted("BAG01-plus-is-read-as-blank") { value.map(|value| value.replace('+', " ")) } else { value };
         match pairs.iter_mut().find(|(known, _)| *known == name) {
             Some(_) if planted("BAG05-first-duplicate-wins") => {}
             Some((_, earlier)) => *earlier = value,

@@ -40,11 +40,7 @@ pub async fn arrive(mut stream: TlsStream<TcpStream>, limit: usize) -> Option<Ar
     loop {
         match wire::take(&mut received, limit) {
             Ok(Some(Packet::Connect(connect))) => {
-                return Some(Arrived {
-                    stream,
-                    received,
-                    connect,
-                });
+                return Some(Arrived { stream, received, connect });
             }
             Ok(None) => {}
             Err(Undecodable::Level) => {
@@ -61,11 +57,7 @@ pub async fn arrive(mut stream: TlsStream<TcpStream>, limit: usize) -> Option<Ar
 
 /// Decides whether the client may come in, and tells it.
 pub async fn judge(head: &Head, arrived: Arrived) -> Option<Accepted> {
-    let Arrived {
-        mut stream,
-        received,
-        connect,
-    } = arrived;
+    let Arrived { mut stream, received, connect } = arrived;
     let client = match admitted(head, &connect).await {
         Ok(client) => client,
         Err(code) => {
@@ -84,13 +76,7 @@ pub async fn judge(head: &Head, arrived: Arrived) -> Option<Accepted> {
     let connack = wire::write_connack(subscriptions.is_some(), ConnectReturnCode::Accepted);
     stream.write_all(&connack).await.ok()?;
     stream.flush().await.ok()?;
-    Some(Accepted {
-        stream,
-        received,
-        client,
-        connect,
-        subscriptions: subscriptions.unwrap_or_default(),
-    })
+    Some(Accepted { stream, received, client, connect, subscriptions: subscriptions.unwrap_or_default() })
 }
 
 /// Name of the stored session of a client.

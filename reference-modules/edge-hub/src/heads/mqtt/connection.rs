@@ -63,13 +63,7 @@ struct Connection<'a> {
 
 /// Serves a client until its connection ends, and says its will if need be.
 pub async fn run(head: &Head, id: ConnectionId, accepted: Accepted) {
-    let Accepted {
-        mut stream,
-        mut received,
-        client,
-        connect,
-        subscriptions,
-    } = accepted;
+    let Accepted { mut stream, mut received, client, connect, subscriptions } = accepted;
     let (outbox, mut inbox) = mpsc::unbounded_channel();
     let (twins, mut answers) = mpsc::unbounded_channel();
     head.engine.attach(id, client.clone(), outbox);
@@ -187,7 +181,8 @@ impl Connection<'_> {
                 }
             }
             Packet::Subscribe(id, filters) => {
-                let granted: Vec<u8> = filters.iter().map(|(filter, qos)| self.subscriptions.subscribe(filter, *qos)).collect();
+                let granted: Vec<u8> =
+                    filters.iter().map(|(filter, qos)| self.subscriptions.subscribe(filter, *qos)).collect();
                 self.subscribed().await;
                 self.out.extend(wire::write_suback(id, &granted));
             }
@@ -217,27 +212,16 @@ impl Connection<'_> {
         let inputs = self.subscriptions.wants(Class::Inputs);
         if inputs != self.takes_inputs {
             self.takes_inputs = inputs;
-            self.head.engine.tell(Input::Subscribed {
-                connection: self.id,
-                inputs,
-            });
+            self.head.engine.tell(Input::Subscribed { connection: self.id, inputs });
         }
     }
 
     fn published(&mut self, publish: Incoming, message_type: Option<&str>) {
         let read = topics::read(&publish.topic);
         let faulty = matches!(read, Publish::Fault) || publish.qos == 2;
-        let number = self.pending.expect(Due {
-            before: Vec::new(),
-            acknowledge: publish.id,
-            close: faulty,
-        });
+        let number = self.pending.expect(Due { before: Vec::new(), acknowledge: publish.id, close: faulty });
         match read {
-            Publish::Telemetry {
-                sender,
-                mut application,
-                system,
-            } => {
+            Publish::Telemetry { sender, mut application, system } => {
                 let mut mark = |name: &str, value: &str| set(&mut application, name, value);
                 if publish.retain {
                     mark("mqtt-retain", "true");
@@ -264,7 +248,9 @@ impl Connection<'_> {
             Publish::Dropped if planted("PUB07-unknown-topic-closes-the-connection") => {
                 self.pending.settle_with(number, |due| due.close = true);
             }
-            Publish::MethodResponse { .. } | Publish::Dropped | Publish::Fault => self.pending.settle_with(number, |_| {}),
+            Publish::MethodResponse { .. } | Publish::Dropped | Publish::Fault => {
+                self.pending.settle_with(number, |_| {})
+            }
         }
     }
 
@@ -311,11 +297,7 @@ impl Connection<'_> {
                 self.pending.settle(number, verdict);
                 Ok(false)
             }
-            ToClient::Deliver {
-                delivery,
-                input,
-                envelope,
-            } => self.deliver(delivery, &input, &envelope),
+            ToClient::Deliver { delivery, input, envelope } => self.deliver(delivery, &input, &envelope),
             ToClient::Close => Err(End::ByHub),
         }
     }
@@ -359,10 +341,7 @@ impl Connection<'_> {
     }
 
     fn publish_id(&self, number: u64) -> PublishId {
-        PublishId {
-            connection: self.id,
-            number,
-        }
+        PublishId { connection: self.id, number }
     }
 
     async fn flush(&mut self, stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
@@ -415,4 +394,3 @@ fn response(subscriptions: &Subscriptions, status: u16, rid: &str, document: &[u
     let id = (granted > 0).then_some(PACKET_ID);
     wire::write_publish(&topic, id, document).unwrap_or_default()
 }
-

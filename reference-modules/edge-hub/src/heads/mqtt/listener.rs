@@ -37,15 +37,14 @@ pub struct Head {
 
 impl Head {
     /// A head without connections.
-    pub fn new(settings: Arc<Settings>, engine: Engine, authenticator: Authenticator, upstream: Upstream, tls: TlsAcceptor) -> Head {
-        Head {
-            settings,
-            engine,
-            authenticator,
-            upstream,
-            tls,
-            connections: AtomicU64::new(0),
-        }
+    pub fn new(
+        settings: Arc<Settings>,
+        engine: Engine,
+        authenticator: Authenticator,
+        upstream: Upstream,
+        tls: TlsAcceptor,
+    ) -> Head {
+        Head { settings, engine, authenticator, upstream, tls, connections: AtomicU64::new(0) }
     }
 
     /// Binds, and returns what accepts connections for ever.

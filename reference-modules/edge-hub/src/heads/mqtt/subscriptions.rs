@@ -27,11 +27,7 @@ impl Subscriptions {
                 known.granted = granted;
                 known.on = true;
             }
-            None => self.filters.push(Filter {
-                filter: filter.to_owned(),
-                granted,
-                on: true,
-            }),
+            None => self.filters.push(Filter { filter: filter.to_owned(), granted, on: true }),
         }
         granted
     }
@@ -40,11 +36,7 @@ impl Subscriptions {
     pub fn unsubscribe(&mut self, filter: &str) {
         match self.filters.iter_mut().find(|known| known.filter == filter) {
             Some(known) => known.on = false,
-            None => self.filters.push(Filter {
-                filter: filter.to_owned(),
-                granted: 0,
-                on: false,
-            }),
+            None => self.filters.push(Filter { filter: filter.to_owned(), granted: 0, on: false }),
         }
     }
 
@@ -57,11 +49,7 @@ impl Subscriptions {
 
     /// Highest QoS granted to a filter that matches; `None` when none does.
     pub fn granted(&self, topic: &str) -> Option<u8> {
-        self.filters
-            .iter()
-            .filter(|known| known.on && matches(&known.filter, topic))
-            .map(|known| known.granted)
-            .max()
+        self.filters.iter().filter(|known| known.on && matches(&known.filter, topic)).map(|known| known.granted).max()
     }
 }
 

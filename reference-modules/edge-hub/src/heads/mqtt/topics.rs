@@ -133,7 +133,9 @@ fn telemetry(topic: &str) -> Option<Publish> {
     };
     let sender = match *head {
         [.., devices, device, "modules", module] if devices.ends_with("devices") => ClientId::module(device, module),
-        [.., devices, _] if devices.ends_with("devices") && !bag.is_empty() && planted("R17-leaf-with-a-bag-is-refused") => {
+        [.., devices, _]
+            if devices.ends_with("devices") && !bag.is_empty() && planted("R17-leaf-with-a-bag-is-refused") =>
+        {
             return Some(Publish::Dropped);
         }
         [.., devices, device] if devices.ends_with("devices") => ClientId::device(device),
@@ -169,20 +171,13 @@ fn classified(mut sender: ClientId, pairs: Pairs) -> Publish {
     if collide || (nameless_output && sender.module.is_some()) {
         return Publish::Dropped;
     }
-    Publish::Telemetry {
-        sender,
-        application,
-        system,
-    }
+    Publish::Telemetry { sender, application, system }
 }
 
 fn method_response(topic: &str) -> Option<Publish> {
     let (status, rid) = topic.strip_prefix(METHOD_RESPONSE)?.split_once('/')?;
     let rid = rid.strip_prefix("?$rid=").filter(|rid| !rid.contains('/'))?;
-    Some(Publish::MethodResponse {
-        status: status.to_owned(),
-        rid: rid.to_owned(),
-    })
+    Some(Publish::MethodResponse { status: status.to_owned(), rid: rid.to_owned() })
 }
 
 fn twin_request(request: &str) -> Option<Publish> {
@@ -228,7 +223,8 @@ fn scheme_like(topic: &str) -> bool {
 fn normalise(topic: &str) -> String {
     let bytes = topic.as_bytes();
     let odd_escape = |at: usize| {
-        escaped_byte(&bytes[at..]).is_some_and(|byte| byte >= 0x80 || byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
+        escaped_byte(&bytes[at..])
+            .is_some_and(|byte| byte >= 0x80 || byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
     };
     if topic.is_ascii() && !(0..bytes.len()).any(odd_escape) {
         return topic.to_owned();
@@ -252,11 +248,7 @@ mod tests {
         let pairs = |name: &str| serde_json::from_value::<Pairs>(row[name].clone()).expect("pairs");
         match text("op") {
             "publish" => Some(match read(text("topic")) {
-                Publish::Telemetry {
-                    sender,
-                    application,
-                    mut system,
-                } => {
+                Publish::Telemetry { sender, application, mut system } => {
                     system.push((system::CONNECTION_DEVICE_ID.to_owned(), Some(sender.device)));
                     system.extend(sender.module.map(|module| (system::CONNECTION_MODULE_ID.to_owned(), Some(module))));
                     json!({"kind": "telemetry", "system": object(&system), "properties": object(&application)})
@@ -300,7 +292,8 @@ mod tests {
         if result["kind"] == "telemetry" {
             // Checks that the recorded part does not make: a message needs a device, and an output that is named a name.
             let system = &result["system"];
-            let nameless = system.get("outputName").is_some_and(Value::is_null) && system["connectionModuleId"].is_string();
+            let nameless =
+                system.get("outputName").is_some_and(Value::is_null) && system["connectionModuleId"].is_string();
             if system["connectionDeviceId"].is_null() || nameless {
                 return json!({"kind": "dropped"});
             }

@@ -6,7 +6,8 @@ use crate::identity::ClientId;
 use crate::percent::unescape;
 
 /// A suffix one old SDK sends instead of a query.
-const LEGACY: [&str; 3] = ["api-version=2017-06-30", "DeviceClientType=Microsoft.Azure.Devices.Client", "1.5.1-preview-003"];
+const LEGACY: [&str; 3] =
+    ["api-version=2017-06-30", "DeviceClientType=Microsoft.Azure.Devices.Client", "1.5.1-preview-003"];
 
 /// What a user name says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,27 +35,19 @@ impl<'j> Members<'j> {
 
     /// The last member that is called so, in any letter case.
     pub(super) fn get(&self, name: &str) -> Option<&'j Json> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.0.iter().rev().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// A field that must be there and not null.
     pub(super) fn required(&self, name: &str) -> Result<&'j Json, Unbound> {
-        self.get(name)
-            .filter(|value| **value != Json::Null)
-            .ok_or_else(|| Unbound::new(name))
+        self.get(name).filter(|value| **value != Json::Null).ok_or_else(|| Unbound::new(name))
     }
 }
 
 /// A field that holds a string; numbers and booleans are taken by their text.
 pub(super) fn text(value: &Json) -> Option<String> {
     match value {
-        Json::Text(text) | Json::Date(text) | Json::Float { written: text, .. } => {
-            Some(text.clone())
-        }
+        Json::Text(text) | Json::Date(text) | Json::Float { written: text, .. } => Some(text.clone()),
         Json::Integer(number) => Some(number.to_string()),
         Json::Bool(value) => Some(value.to_string()),
         _ => None,
@@ -79,9 +71,7 @@ pub(super) fn converted(value: &Json) -> Option<i64> {
         Json::Float { value, .. } => {
             let rounded = value.round_ties_even();
             // 2^63 itself is one too many.
-            (-(2f64.powi(63))..2f64.powi(63))
-                .contains(&rounded)
-                .then_some(rounded as i64)
+            (-(2f64.powi(63))..2f64.powi(63)).contains(&rounded).then_some(rounded as i64)
         }
         Json::Bool(value) => Some(i64::from(*value)),
         Json::Text(text) => integer(text),
@@ -91,9 +81,7 @@ pub(super) fn converted(value: &Json) -> Option<i64> {
 
 /// An integer as text: blanks around it, one sign, leading zeros.
 pub(super) fn integer(text: &str) -> Option<i64> {
-    let text = text
-        .trim_end_matches('\0')
-        .trim_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
+    let text = text.trim_end_matches('\0').trim_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let is_number = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)
@@ -105,10 +93,7 @@ mod tests {
 
     #[test]
     fn numbers_are_converted_leniently() {
-        let float = |value: f64| Json::Float {
-            value,
-            written: value.to_string(),
-        };
+        let float = |value: f64| Json::Float { value, written: value.to_string() };
         for (value, expected) in [
             (float(8.5), Some(8)),
             (float(9.5), Some(10)),
@@ -125,13 +110,7 @@ mod tests {
 
     #[test]
     fn names_ignore_case_and_the_last_one_counts() {
-        let object = [
-            (String::from("priority"), Json::Integer(1)),
-            (String::from("PRIORITY"), Json::Integer(2)),
-        ];
-        assert_eq!(
-            Members::of(&object).get("Priority"),
-            Some(&Json::Integer(2))
-        );
+        let object = [(String::from("priority"), Json::Integer(1)), (String::from("PRIORITY"), Json::Integer(2))];
+        assert_eq!(Members::of(&object).get("Priority"), Some(&Json::Integer(2)));
     }
 }

@@ -6,13 +6,8 @@ use crate::core::routing::lenient_json::Json;
 use crate::faults::planted;
 
 const OPERATIONS: &[&str] = &["mqtt:publish", "mqtt:subscribe", "mqtt:connect"];
-const VARIABLES: &[&str] = &[
-    "{{iot:identity}}",
-    "{{iot:device_id}}",
-    "{{iot:module_id}}",
-    "{{mqtt:client_id}}",
-    "{{iot:this_device_id}}",
-];
+const VARIABLES: &[&str] =
+    &["{{iot:identity}}", "{{iot:device_id}}", "{{iot:module_id}}", "{{mqtt:client_id}}", "{{iot:this_device_id}}"];
 
 /// Checks the section; null is as good as none.
 pub(super) fn read(section: &Json) -> Result<Option<BrokerCounts>, ConfigError> {
@@ -33,10 +28,7 @@ pub(super) fn read(section: &Json) -> Result<Option<BrokerCounts>, ConfigError> 
     if bridges + statements > 0 && planted("CFG13-valid-broker-section-is-refused") {
         return Err(invalid("the MQTT broker does not exist"));
     }
-    Ok(Some(BrokerCounts {
-        bridges,
-        statements,
-    }))
+    Ok(Some(BrokerCounts { bridges, statements }))
 }
 
 fn invalid(what: impl std::fmt::Display) -> ConfigError {
@@ -50,13 +42,8 @@ fn rules(authorization: &Json) -> Result<usize, ConfigError> {
     if identities.is_empty() {
         return Err(invalid("Identities list must not be empty"));
     }
-    if let Some(identity) = identities
-        .iter()
-        .find(|identity| identity.is_empty() || !has_known_variables(identity))
-    {
-        return Err(invalid(format_args!(
-            "Identity name is invalid: {identity}"
-        )));
+    if let Some(identity) = identities.iter().find(|identity| identity.is_empty() || !has_known_variables(identity)) {
+        return Err(invalid(format_args!("Identity name is invalid: {identity}")));
     }
     let allow = elements(authorization.get("allow"), "allow")?;
     let deny = elements(authorization.get("deny"), "deny")?;
@@ -73,22 +60,16 @@ fn check_rule(rule: &Json) -> Result<(), ConfigError> {
     if operations.is_empty() {
         return Err(invalid("Operations list must not be empty"));
     }
-    if let Some(unknown) = operations
-        .iter()
-        .find(|operation| !OPERATIONS.contains(&operation.as_str()))
-    {
+    if let Some(unknown) = operations.iter().find(|operation| !OPERATIONS.contains(&operation.as_str())) {
         return Err(invalid(format_args!("Unknown mqtt operation: {unknown}")));
     }
     if resources.is_empty() && operations != ["mqtt:connect"] {
         return Err(invalid("Resources list must not be empty"));
     }
-    let is_valid = |resource: &String| {
-        !resource.is_empty() && is_topic_filter(resource) && has_known_variables(resource)
-    };
+    let is_valid =
+        |resource: &String| !resource.is_empty() && is_topic_filter(resource) && has_known_variables(resource);
     match resources.iter().find(|resource| !is_valid(resource)) {
-        Some(resource) => Err(invalid(format_args!(
-            "Resource (topic filter) is invalid: {resource}"
-        ))),
+        Some(resource) => Err(invalid(format_args!("Resource (topic filter) is invalid: {resource}"))),
         None => Ok(()),
     }
 }
@@ -101,9 +82,7 @@ fn check_bridge(bridge: &Json) -> Result<(), ConfigError> {
         return Err(invalid("Bridge endpoint must not be empty"));
     }
     if settings.is_empty() && !endpoint.eq_ignore_ascii_case("$upstream") {
-        return Err(invalid(format_args!(
-            "Bridge {endpoint}: Settings must not be empty"
-        )));
+        return Err(invalid(format_args!("Bridge {endpoint}: Settings must not be empty")));
     }
     settings.iter().try_for_each(check_setting)
 }
@@ -113,9 +92,7 @@ fn check_setting(setting: &Json) -> Result<(), ConfigError> {
     let topic = text(setting.required("topic")?).ok_or_else(|| Unbound::new("topic"))?;
     let known = match setting.required("direction")? {
         Json::Integer(_) => true,
-        Json::Text(direction) => ["in", "out", "both"]
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(direction)),
+        Json::Text(direction) => ["in", "out", "both"].iter().any(|known| known.eq_ignore_ascii_case(direction)),
         _ => false,
     };
     if !known {
@@ -125,50 +102,34 @@ fn check_setting(setting: &Json) -> Result<(), ConfigError> {
         return Err(invalid(format_args!("Topic is invalid: {topic}")));
     }
     for name in ["inPrefix", "outPrefix"] {
-        let prefix = setting
-            .get(name)
-            .filter(|prefix| **prefix != Json::Null)
-            .map(text);
-        let prefix = prefix
-            .unwrap_or_else(|| Some(String::new()))
-            .ok_or_else(|| Unbound::new(name))?;
+        let prefix = setting.get(name).filter(|prefix| **prefix != Json::Null).map(text);
+        let prefix = prefix.unwrap_or_else(|| Some(String::new())).ok_or_else(|| Unbound::new(name))?;
         if prefix.contains(['+', '#']) {
-            return Err(invalid(format_args!(
-                "{name} must not contain wildcards (+, #)"
-            )));
+            return Err(invalid(format_args!("{name} must not contain wildcards (+, #)")));
         }
     }
     Ok(())
 }
 
 fn texts(value: Option<&Json>, path: &str) -> Result<Vec<String>, Unbound> {
-    elements(value, path)?
-        .iter()
-        .map(|element| text(element).ok_or_else(|| Unbound::new(path)))
-        .collect()
+    elements(value, path)?.iter().map(|element| text(element).ok_or_else(|| Unbound::new(path))).collect()
 }
 
 /// Whether wildcards stand where MQTT allows them: a whole level each, `#` as the last.
 fn is_topic_filter(filter: &str) -> bool {
     let levels = filter.split('/').count();
-    filter
-        .split('/')
-        .enumerate()
-        .all(|(at, level)| match level {
-            "#" => at + 1 == levels,
-            "+" => true,
-            level => !level.contains(['+', '#']),
-        })
+    filter.split('/').enumerate().all(|(at, level)| match level {
+        "#" => at + 1 == levels,
+        "+" => true,
+        level => !level.contains(['+', '#']),
+    })
 }
 
 /// Whether every `{{...}}` is a variable there is.
 fn has_known_variables(text: &str) -> bool {
     let mut rest = text;
     while let Some(at) = rest.find("{{") {
-        let Some(end) = rest[at..]
-            .find('}')
-            .filter(|end| rest[at + end..].starts_with("}}"))
-        else {
+        let Some(end) = rest[at..].find('}').filter(|end| rest[at + end..].starts_with("}}")) else {
             rest = &rest[at + 1..];
             continue;
         };

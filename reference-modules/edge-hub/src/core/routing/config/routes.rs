@@ -51,9 +51,7 @@ pub(super) fn of_1_1(members: &Members) -> Result<Vec<RouteSpec>, ConfigError> {
         Some(_) => return Ok(Vec::new()),
         None if planted("CFG14-missing-routes-are-none") => return Ok(Vec::new()),
         None => {
-            return Err(ConfigError::new(format!(
-                "Value cannot be null. (Parameter '{SECTION}')"
-            )));
+            return Err(ConfigError::new(format!("Value cannot be null. (Parameter '{SECTION}')")));
         }
     };
     let mut routes = Vec::new();
@@ -69,13 +67,9 @@ pub(super) fn of_1_1(members: &Members) -> Result<Vec<RouteSpec>, ConfigError> {
                 continue;
             }
             Json::Text(route) => spec(&shown, route, NOT_SET, 0),
-            Json::Object(_) if planted("CFG03-objects-are-refused-in-1-1") => {
-                Err(Unbound::new(shown).into())
-            }
+            Json::Object(_) if planted("CFG03-objects-are-refused-in-1-1") => Err(Unbound::new(shown).into()),
             Json::Object(_) => object(&shown, value),
-            _ => Err(ConfigError::new(format!(
-                "Malformed route specification: \"{name}\""
-            ))),
+            _ => Err(ConfigError::new(format!("Malformed route specification: \"{name}\""))),
         };
         match route {
             Err(_) if planted("CFG06-bad-route-is-left-out") => {}
@@ -99,12 +93,9 @@ fn object(name: &str, value: &Json) -> Result<RouteSpec, ConfigError> {
         None | Some(Json::Null) => String::new(),
         Some(route) => text(route).ok_or_else(|| Unbound::new(format!("{name}.route")))?,
     };
-    let default_is_refused = priority == NOT_SET
-        && planted("CFG05-default-priority-cannot-be-written")
-        && members.get("priority").is_some();
-    if (priority > 9 && priority != NOT_SET && !planted("R22-any-priority-is-accepted"))
-        || default_is_refused
-    {
+    let default_is_refused =
+        priority == NOT_SET && planted("CFG05-default-priority-cannot-be-written") && members.get("priority").is_some();
+    if (priority > 9 && priority != NOT_SET && !planted("R22-any-priority-is-accepted")) || default_is_refused {
         return Err(ConfigError::new(format!(
             "Invalid priority for route: {route}, priority can only be between 0-9 (Parameter 'priority')"
         )));
@@ -115,22 +106,12 @@ fn object(name: &str, value: &Json) -> Result<RouteSpec, ConfigError> {
     spec(name, &route, priority, time_to_live_secs)
 }
 
-fn spec(
-    name: &str,
-    route: &str,
-    priority: u32,
-    time_to_live_secs: u32,
-) -> Result<RouteSpec, ConfigError> {
+fn spec(name: &str, route: &str, priority: u32, time_to_live_secs: u32) -> Result<RouteSpec, ConfigError> {
     if route.trim().is_empty() {
         return Err(ConfigError::new("route is null or whitespace."));
     }
-    let named = if planted("CFG07-refused-route-is-not-named") {
-        ""
-    } else {
-        name
-    };
-    let route = Route::parse(route)
-        .map_err(|cause| ConfigError(format!("Error parsing route {named} - {cause}")))?;
+    let named = if planted("CFG07-refused-route-is-not-named") { "" } else { name };
+    let route = Route::parse(route).map_err(|cause| ConfigError(format!("Error parsing route {named} - {cause}")))?;
     Ok(RouteSpec {
         name: name.to_owned(),
         source: route.source,
@@ -145,8 +126,8 @@ fn spec(
 /// special.
 fn shown(name: &str) -> String {
     const SPECIAL: &[char] = &[
-        '.', ' ', '\'', '/', '"', '[', ']', '(', ')', '\t', '\n', '\r', '\u{c}', '\u{8}', '\\',
-        '\u{85}', '\u{2028}', '\u{2029}',
+        '.', ' ', '\'', '/', '"', '[', ']', '(', ')', '\t', '\n', '\r', '\u{c}', '\u{8}', '\\', '\u{85}', '\u{2028}',
+        '\u{2029}',
     ];
     if !name.contains(SPECIAL) {
         return name.to_owned();
@@ -161,8 +142,7 @@ fn shown(name: &str) -> String {
             '\u{8}' => shown.push_str("\\b"),
             '\\' | '\'' => shown.extend(['\\', character]),
             '\0'..='\u{1f}' | '\u{85}' | '\u{2028}' | '\u{2029}' => {
-                write!(shown, "\\u{:04x}", u32::from(character))
-                    .expect("a string takes everything");
+                write!(shown, "\\u{:04x}", u32::from(character)).expect("a string takes everything");
             }
             _ => shown.push(character),
         }

@@ -16,9 +16,7 @@ pub(super) fn read(members: &Members) -> Result<(i32, Option<i64>), ConfigError>
             return Ok((7200, None));
         }
         Err(_) => {
-            return Err(ConfigError::new(format!(
-                "Value cannot be null. (Parameter '{SECTION}')"
-            )));
+            return Err(ConfigError::new(format!("Value cannot be null. (Parameter '{SECTION}')")));
         }
     };
     let time_to_live_secs = section.get("timeToLiveSecs").map_or(Ok(0), seconds)?;
@@ -27,11 +25,7 @@ pub(super) fn read(members: &Members) -> Result<(i32, Option<i64>), ConfigError>
         Some(limits) => {
             const LIMIT: &str = "maxSizeBytes";
             let limit = Members::within(limits, "storeLimits")?.get(LIMIT);
-            Some(
-                limit
-                    .map_or(Some(0), converted)
-                    .ok_or_else(|| Unbound::new(LIMIT))?,
-            )
+            Some(limit.map_or(Some(0), converted).ok_or_else(|| Unbound::new(LIMIT))?)
         }
     };
     Ok((time_to_live_secs, max_size_bytes))
@@ -44,7 +38,5 @@ fn seconds(value: &Json) -> Result<i32, Unbound> {
         Json::Text(text) => integer(text),
         _ => None,
     };
-    number
-        .and_then(|number| i32::try_from(number).ok())
-        .ok_or_else(|| Unbound::new("timeToLiveSecs"))
+    number.and_then(|number| i32::try_from(number).ok()).ok_or_else(|| Unbound::new("timeToLiveSecs"))
 }

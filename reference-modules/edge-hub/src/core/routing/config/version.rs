@@ -31,11 +31,7 @@ pub(super) fn of(members: &[(String, Json)]) -> Result<SchemaVersion, ConfigErro
 
 fn parse(text: &str) -> Result<SchemaVersion, ConfigError> {
     let malformed = || ConfigError::new(format!("Error parsing schema version string: {text}"));
-    let unsupported = || {
-        ConfigError::new(format!(
-            "EdgeHub config contains unsupported SchemaVersion: {text}"
-        ))
-    };
+    let unsupported = || ConfigError::new(format!("EdgeHub config contains unsupported SchemaVersion: {text}"));
     let parts: Option<Vec<i32>> = text.split('.').map(part).collect();
     let parts = match parts {
         Some(parts) if (2..=4).contains(&parts.len()) => parts,
@@ -59,9 +55,7 @@ fn parse(text: &str) -> Result<SchemaVersion, ConfigError> {
 }
 
 fn part(text: &str) -> Option<i32> {
-    integer(text)
-        .and_then(|number| i32::try_from(number).ok())
-        .filter(|number| *number >= 0)
+    integer(text).and_then(|number| i32::try_from(number).ok()).filter(|number| *number >= 0)
 }
 
 #[cfg(test)]
@@ -73,19 +67,7 @@ mod tests {
         assert_eq!(parse("1.0"), Ok(SchemaVersion::V1_0));
         assert_eq!(parse(" 1.01"), Ok(SchemaVersion::V1_1));
         assert_eq!(parse("1.+2.9"), Ok(SchemaVersion::V1_2));
-        for refused in [
-            "1",
-            "abc",
-            "",
-            "0.1",
-            "1.4",
-            "2.0",
-            "1.10",
-            "1.1.",
-            "1.1.1.1.1",
-            "-1.1",
-            "1.2147483648",
-        ] {
+        for refused in ["1", "abc", "", "0.1", "1.4", "2.0", "1.10", "1.1.", "1.1.1.1.1", "-1.1", "1.2147483648"] {
             assert!(parse(refused).is_err(), "{refused}");
         }
     }

@@ -11,12 +11,7 @@ pub(super) fn parse(text: &str) -> Option<f64> {
     if planted("FN05-plain-numbers-only") {
         return text.parse().ok();
     }
-    Reader {
-        rest: text,
-        ..Reader::default()
-    }
-    .number()
-    .or_else(|| named(text))
+    Reader { rest: text, ..Reader::default() }.number().or_else(|| named(text))
 }
 
 /// Infinity and NaN, in any letter case.
@@ -26,8 +21,7 @@ fn named(text: &str) -> Option<f64> {
     if unsigned.eq_ignore_ascii_case("infinity") {
         return Some(f64::INFINITY);
     }
-    text.eq_ignore_ascii_case("-infinity")
-        .then_some(f64::NEG_INFINITY)
+    text.eq_ignore_ascii_case("-infinity").then_some(f64::NEG_INFINITY)
 }
 
 #[derive(Default)]
@@ -81,8 +75,7 @@ impl Reader<'_> {
     fn leading(&mut self) {
         loop {
             let blank = (!self.signed || self.currency) && self.take(is_blank).is_some();
-            let found =
-                blank || (!self.signed && (self.sign() || self.parenthesis())) || self.currency();
+            let found = blank || (!self.signed && (self.sign() || self.parenthesis())) || self.currency();
             if !found {
                 return;
             }
@@ -135,10 +128,7 @@ impl Reader<'_> {
         loop {
             let closed = self.open && self.take(|character| character == ')').is_some();
             self.open &= !closed;
-            let found = closed
-                || self.take(is_blank).is_some()
-                || (!self.signed && self.sign())
-                || self.currency();
+            let found = closed || self.take(is_blank).is_some() || (!self.signed && self.sign()) || self.currency();
             if !found {
                 return;
             }
@@ -176,10 +166,7 @@ mod tests {
 
     #[test]
     fn everything_else_is_no_number() {
-        for text in [
-            "", "0x10", "(-5)", "( 5 )", "- 5", "$5", "5d", "(5", ",5", "1e", "NaN", "\u{a0}5",
-            "1.2.3",
-        ] {
+        for text in ["", "0x10", "(-5)", "( 5 )", "- 5", "$5", "5d", "(5", ",5", "1e", "NaN", "\u{a0}5", "1.2.3"] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -2,24 +2,17 @@
 
 /// Whether the library takes a string for a date: an ISO 8601 date-time with seconds, or `/Date(1)/`.
 pub(super) fn is_date(text: &str) -> bool {
-    if let Some(ticks) = text
-        .strip_prefix("/Date(")
-        .and_then(|rest| rest.strip_suffix(")/"))
-    {
+    if let Some(ticks) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
         return is_ticks(ticks);
     }
     (19..=40).contains(&text.len()) && text.is_ascii() && is_date_time(text).is_some()
 }
 
 fn is_ticks(text: &str) -> bool {
-    let at_offset = text
-        .get(1..)
-        .and_then(|rest| rest.find(['+', '-']))
-        .map(|at| at + 1);
+    let at_offset = text.get(1..).and_then(|rest| rest.find(['+', '-'])).map(|at| at + 1);
     let (ticks, offset) = text.split_at(at_offset.unwrap_or(text.len()));
     let offset = offset.get(1..).unwrap_or("00").replace(':', "");
-    let is_offset =
-        matches!(offset.len(), 2 | 4) && offset.bytes().all(|digit| digit.is_ascii_digit());
+    let is_offset = matches!(offset.len(), 2 | 4) && offset.bytes().all(|digit| digit.is_ascii_digit());
     ticks.parse::<i64>().is_ok() && !ticks.starts_with('+') && is_offset
 }
 
@@ -29,8 +22,7 @@ fn is_date_time(text: &str) -> Option<()> {
     let (year, month_and_day) = date.split_once('-')?;
     let (month, day) = month_and_day.split_once('-')?;
     let (year, month, day) = (digits(year, 4)?, digits(month, 2)?, digits(day, 2)?);
-    let date_exists =
-        year >= 1 && (1..=12).contains(&month) && (1..=days(year, month)).contains(&day);
+    let date_exists = year >= 1 && (1..=12).contains(&month) && (1..=days(year, month)).contains(&day);
 
     let (clock, rest) = time.split_at_checked(8)?;
     let mut clock = clock.split(':');
@@ -44,8 +36,8 @@ fn is_date_time(text: &str) -> Option<()> {
         Some(fraction) => {
             let zone = fraction.trim_start_matches(|digit: char| digit.is_ascii_digit());
             let fraction = &fraction[..fraction.len() - zone.len()];
-            let fits = (1..=7).contains(&fraction.len())
-                && !(hour == 24 && fraction.bytes().any(|digit| digit != b'0'));
+            let fits =
+                (1..=7).contains(&fraction.len()) && !(hour == 24 && fraction.bytes().any(|digit| digit != b'0'));
             fits.then_some(zone)?
         }
     };
@@ -56,10 +48,7 @@ fn is_zone(zone: &str) -> bool {
     if matches!(zone, "" | "Z" | "z") {
         return true;
     }
-    let Some((hours, rest)) = zone
-        .strip_prefix(['+', '-'])
-        .and_then(|offset| offset.split_at_checked(2))
-    else {
+    let Some((hours, rest)) = zone.strip_prefix(['+', '-']).and_then(|offset| offset.split_at_checked(2)) else {
         return false;
     };
     let minutes = rest.strip_prefix(':').unwrap_or(rest);

@@ -4,9 +4,9 @@ use super::{Json, NotJson, Reader, Result, is_blank};
 
 impl Reader<'_> {
     pub(super) fn number(&mut self) -> Result<Json> {
-        let text = self.take_while(|character| {
-            matches!(character, '0'..='9' | 'a'..='f' | 'A'..='F' | 'x' | 'X' | '.' | '+' | '-')
-        });
+        let text = self.take_while(
+            |character| matches!(character, '0'..='9' | 'a'..='f' | 'A'..='F' | 'x' | 'X' | '.' | '+' | '-'),
+        );
         match self.peek() {
             None | Some(',' | '}' | ']' | ')' | '/') => {}
             Some(next) if is_blank(next) => {}
@@ -17,9 +17,7 @@ impl Reader<'_> {
 }
 
 fn integer_with_base(text: &str) -> Option<Result<Json>> {
-    let digits = text
-        .strip_prefix('0')
-        .filter(|digits| !digits.is_empty() && !digits.starts_with(['.', 'e', 'E']))?;
+    let digits = text.strip_prefix('0').filter(|digits| !digits.is_empty() && !digits.starts_with(['.', 'e', 'E']))?;
     let bits = match digits.strip_prefix(['x', 'X']) {
         Some(digits) => unsigned(digits, 16),
         None => unsigned(digits, 8),
@@ -40,10 +38,7 @@ fn decimal(text: &str) -> Result<Json> {
         Ok(integer) => Ok(Json::Integer(integer)),
         Err(_) => {
             let value = text.parse().map_err(|_| NotJson)?;
-            Ok(Json::Float {
-                value,
-                written: text.to_owned(),
-            })
+            Ok(Json::Float { value, written: text.to_owned() })
         }
     }
 }
