@@ -179,3 +179,6 @@ impl Inputs {
         self.arrived.recv().await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,41 +104,56 @@ impl Session {
         }
         let mut leaving: Option<(End, Instant)> = None;
         loop {
-            // Kept until it is done: a future dropped half-way would take with it what it has read or begun to write.
-            let mut event = pin!(events.poll());
-            let event = loop {
-                let now = Instant::now();
-                let expired = expires <= now;
-                if leaving.is_none() && expired && flow.outbox.is_empty() {
-                    client.try_disconnect()?;
-                    leaving = Some((End::Expired, now + DEPARTURE));
-                }
-                let departure = leaving.as_ref().map(|(_, latest)| *latest);
-                tokio::select! {
-                    event = &mut event => break event?,
-                    () = stop.asked(), if leaving.is_none() => {
+            let event = {
+                // Kept until it is done: dropped half-way, it would take with it what it has read or begun to write.
+                let mut event = pin!(events.poll());
+                loop {
+                    let now = Instant::now();
+                    let expired = expires <= now;
+                    if leaving.is_none() && expired && flow.outbox.is_empty() {
                         client.try_disconnect()?;
-                        leaving = Some((End::Left, now + DEPARTURE));
+                        leaving = Some((End::Expired, now + DEPARTURE));
                     }
-                    Some(outgoing) = flow.outgoing.recv(), if leaving.is_none() && !expired && flow.outbox.has_room() => {
-                        publish(&client, flow.outbox.add(outgoing))?;
-                    }
-                    () = tokio::time::sleep_until(expires), if leaving.is_none() && !expired => {}
-                    () = tokio::time::sleep_until(departure.unwrap_or(now)), if departure.is_some() => {
-                        return Ok(leaving.map_or(End::Left, |(end, _)| end));
+                    let departure = leaving.as_ref().map(|(_, latest)| *latest);
+                    let sends = leaving.is_none() && !expired && flow.outbox.has_room();
+                    tokio::select! {
+                        event = &mut event => break event,
+                        () = stop.asked(), if leaving.is_none() => {
+                            client.try_disconnect()?;
+                            leaving = Some((End::Left, now + DEPARTURE));
+                        }
+                        Some(outgoing) = flow.outgoing.recv(), if sends => {
+                            publish(&client, flow.outbox.add(outgoing))?;
+                        }
+                        () = tokio::time::sleep_until(expires), if leaving.is_none() && !expired => {}
+                        () = tokio::time::sleep_until(departure.unwrap_or(now)), if departure.is_some() => {
+                            return Ok(leaving.map_or(End::Left, |(end, _)| end));
+                        }
                     }
                 }
             };
             match event {
-                Event::Outgoing(rumqttc::Outgoing::Publish(packet_id)) => flow.outbox.written(packet_id),
-                Event::Incoming(Packet::PubAck(puback)) => flow.outbox.acknowledged(puback.pkid),
-                Event::Incoming(Packet::Publish(publish)) => arrived(&client, &topics, flow.inputs, publish)?,
-                Event::Outgoing(rumqttc::Outgoing::Disconnect) => {
+                Ok(Event::Incoming(Packet::Publish(publish))) => arrived(&client, &topics, flow.inputs, publish)?,
+                Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => {
                     return Ok(leaving.map_or(End::Left, |(end, _)| end));
                 }
-                _ => {}
+                Ok(event) => settle(flow.outbox, &event),
+                Err(reason) => {
+                    // What came together with the end still counts: these messages need not be sent again.
+                    events.state.events.iter().for_each(|event| settle(flow.outbox, event));
+                    return Err(reason.into());
+                }
             }
         }
+    }
+}
+
+/// Keeps the outbox up with what was written and what was acknowledged.
+fn settle(outbox: &mut Outbox, event: &Event) {
+    match event {
+        Event::Outgoing(rumqttc::Outgoing::Publish(packet_id)) => outbox.written(*packet_id),
+        Event::Incoming(Packet::PubAck(puback)) => outbox.acknowledged(puback.pkid),
+        _ => {}
     }
 }
 
