@@ -3,6 +3,8 @@
 mod fake_daemon;
 mod fake_hub;
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
 use super::Connection;
@@ -31,6 +33,18 @@ async fn world() -> (FakeHub, FakeDaemon, Connection) {
 fn text(body: &str) -> Message {
     Message { body: body.into(), properties: Vec::new() }
 }
+
+/// Lets the module and the test talk to each other until both are done.
+async fn together<T>(
+    module: impl Future<Output = Result<T, Error>>,
+    test: impl Future<Output = ()>,
+) -> Result<T, Error> {
+    let both = async { tokio::join!(module, test) };
+    tokio::time::timeout(PATIENCE, both).await.expect("neither waits for the other in vain").0
+}
+
+/// How long one dialogue may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The body of the PUBLISH that comes next, and its packet id.
 async fn published(peer: &mut Peer) -> (String, u16) {
@@ -64,7 +78,7 @@ async fn a_module_shows_who_it_is_and_a_token_signed_by_the_daemon() {
         assert_eq!(password, format!("SharedAccessSignature sr={audience}&sig={signature}&se={expires}"));
         seen.send(()).unwrap();
     };
-    let (outcome, ()) = tokio::join!(module, test);
+    let outcome = together(module, test).await;
     assert_eq!(outcome, Ok(()));
 }
 
@@ -107,7 +121,7 @@ async fn an_input_is_acknowledged_after_its_copy_and_not_before() {
         peer.acknowledge(marker_id).await;
         assert_eq!(peer.read().await, Some(FromModule::Disconnect));
     };
-    let (outcome, ()) = tokio::join!(module, test);
+    let outcome = together(module, test).await;
     assert_eq!(outcome, Ok(()));
 }
 
@@ -138,7 +152,7 @@ async fn what_was_not_acknowledged_is_sent_again_in_order_and_nothing_else() {
         }
         assert_eq!(peer.read().await, Some(FromModule::Disconnect));
     };
-    let (outcome, ()) = tokio::join!(module, test);
+    let outcome = together(module, test).await;
     assert_eq!(outcome, Ok(()));
 }
 
@@ -158,7 +172,7 @@ async fn a_module_waits_for_a_daemon_and_a_hub_that_are_not_ready() {
         peer.acknowledge(packet_id).await;
         assert_eq!(peer.read().await, Some(FromModule::Disconnect));
     };
-    let (outcome, ()) = tokio::join!(module, test);
+    let outcome = together(module, test).await;
     assert_eq!(outcome, Ok(()));
     assert!(daemon.failed(), "the daemon was asked while it was not ready");
 }
@@ -183,7 +197,7 @@ async fn what_comes_to_no_input_is_acknowledged_and_passed_over() {
         peer.publish(INPUT, "even").await;
         assert_eq!(peer.read().await, Some(FromModule::Disconnect));
     };
-    let (outcome, ()) = tokio::join!(module, test);
+    let outcome = together(module, test).await;
     assert_eq!(outcome, Ok(b"even".to_vec()));
 }
 
