@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use harness::requirement::Catalogue;
-use harness::runner::Test;
+use harness::runner::{Profile, Test};
 
 /// Generated cases of a run that names no number.
 pub const CASES: u64 = 5_000;
@@ -20,6 +20,28 @@ pub struct Selection {
     /// Run tests of one requirement only; may be given several times.
     #[arg(long = "requirement", value_name = "ID")]
     pub requirements: Vec<String>,
+    /// How thorough: `quick` takes about a minute; `full` adds what takes real minutes.
+    #[arg(long, value_enum, value_name = "NAME", default_value_t = Thoroughness::Quick)]
+    pub profile: Thoroughness,
+}
+
+/// How thorough a run is, as the command line spells it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Thoroughness {
+    /// About a minute.
+    #[default]
+    Quick,
+    /// Real minutes too.
+    Full,
+}
+
+impl From<Thoroughness> for Profile {
+    fn from(thoroughness: Thoroughness) -> Self {
+        match thoroughness {
+            Thoroughness::Quick => Profile::Quick,
+            Thoroughness::Full => Profile::Full,
+        }
+    }
 }
 
 impl Selection {
@@ -51,6 +73,10 @@ impl Selection {
         in_suite && named && required
     }
 
+    fn has_time_for(&self, test: &Test) -> bool {
+        test.profile <= Profile::from(self.profile)
+    }
+
     /// The chosen tests with their numbers of cases. `cases` is shared among *all* tests by their weights, so that a
     /// test judges the same cases whatever runs beside it.
     ///
@@ -59,15 +85,19 @@ impl Selection {
     pub fn tests(&self, cases: u64) -> anyhow::Result<Vec<(Test, u64)>> {
         let all = suites::tests();
         let weights: u64 = all.iter().map(|test| u64::from(test.weight)).sum();
-        let chosen: Vec<(Test, u64)> = all
+        let (chosen, later): (Vec<Test>, Vec<Test>) =
+            all.into_iter().filter(|test| self.takes(test)).partition(|test| self.has_time_for(test));
+        let chosen: Vec<(Test, u64)> = chosen
             .into_iter()
-            .filter(|test| self.takes(test))
             .map(|test| {
                 let share = u64::from(test.weight) * cases;
                 let cases = if test.weight == 0 { 0 } else { share.div_ceil(weights).max(1) };
                 (test, cases)
             })
             .collect();
+        if let (true, Some(test)) = (chosen.is_empty(), later.first()) {
+            anyhow::bail!("{} takes real minutes; it runs with --profile full", test.name);
+        }
         if chosen.is_empty() {
             anyhow::bail!(
                 "no test is left to run; `edgecert list requirements --format json` shows the tests of each requirement"
@@ -87,6 +117,7 @@ pub fn tests_of(
         suites: suites_wanted.to_vec(),
         filter: None,
         requirements: requirements.iter().map(|id| (*id).to_owned()).collect(),
+        profile: Thoroughness::Quick,
     };
     let mut tests = selection.tests(cases)?;
     tests.sort_by_key(|(test, cases)| (!test.needs.is_empty(), *cases));

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::BROKEN;
-use crate::selection::{CASES, Selection};
+use crate::selection::{CASES, Selection, Thoroughness};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -218,6 +218,9 @@ impl Arguments {
         line.extend(
             self.deployment.iter().map(|file| format!("--deployment '{}'", quoted(&file.display().to_string()))),
         );
+        if self.selection.profile == Thoroughness::Full {
+            line.push("--profile full".to_owned());
+        }
         line.extend(self.plant.iter().map(|fault| format!("--plant {fault}")));
         line.extend(self.world_address.iter().map(|address| format!("--world-address {address}")));
         line.extend(self.hub_address.iter().map(|address| format!("--hub-address {address}")));

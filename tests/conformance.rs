@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use harness::engine::run_folder::RunFolder;
 use harness::event::Event;
 use harness::outcome::Outcome;
-use harness::runner::{self, Plan};
+use harness::runner::{self, Plan, Profile};
 use harness::subject::{Launch, Subject};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::sync::{mpsc, watch};
@@ -62,7 +62,8 @@ fn main() {
     let arguments = Arguments::from_args();
     let results = Arc::new(Results::default());
     let asked = |name: &str| arguments.filter.as_ref().is_none_or(|text| name.contains(text.as_str()));
-    let tests: Vec<_> = suites::tests().into_iter().filter(|test| asked(&test.name)).collect();
+    let tests: Vec<_> =
+        suites::tests().into_iter().filter(|test| test.profile == Profile::Quick && asked(&test.name)).collect();
     let trials = tests
         .iter()
         .map(|test| {

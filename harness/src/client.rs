@@ -4,4 +4,5 @@ pub mod http;
 pub mod iot_hub;
 pub mod mqtt;
 pub mod property_bag;
+pub mod raw_mqtt;
 pub mod sas;

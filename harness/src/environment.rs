@@ -14,11 +14,13 @@ use serde_json::{Value, json};
 use crate::client::http::{HttpClient, Origin};
 use crate::client::iot_hub::IotHub;
 use crate::client::mqtt::{ConnectError, Login, MqttClient};
+use crate::client::raw_mqtt::{RawError, RawMqtt};
 use crate::client::sas;
 use crate::deadline::{self, Deadline};
 use crate::engine::address::AddressPair;
 use crate::engine::process::{Process, ProcessError, Program};
 use crate::observe::history::Identity;
+use crate::observe::wire_log::WireLog;
 use crate::stage::{CANARY, MARKER};
 use crate::subject::{Launch, Subject};
 
@@ -74,6 +76,7 @@ pub struct Environment {
     modules: Vec<Process>,
     hub: Option<Process>,
     hub_starts: usize,
+    wire: WireLog,
 }
 
 impl Environment {
@@ -162,6 +165,7 @@ impl Environment {
             modules: Vec::new(),
             hub: None,
             hub_starts: 0,
+            wire: WireLog::new(),
         })
     }
 
@@ -236,6 +240,21 @@ impl Environment {
         }
     }
 
+    /// Halts the hub, as a machine does that swaps or hangs, until [`Environment::resume_hub`].
+    pub fn pause_hub(&self) {
+        self.hub.iter().for_each(Process::pause);
+    }
+
+    /// Lets a halted hub go on.
+    pub fn resume_hub(&self) {
+        self.hub.iter().for_each(Process::resume);
+    }
+
+    /// Process id of the hub, while the harness runs one.
+    pub fn hub_process(&self) -> Option<u32> {
+        self.hub.as_ref().and_then(Process::id)
+    }
+
     /// Waits for the hub to end by itself, and gives its exit code.
     ///
     /// # Errors
@@ -305,6 +324,29 @@ impl Environment {
         MqttClient::connect(self.login(identity)).await
     }
 
+    /// Opens a raw connection to the MQTT head; nothing is written on it yet.
+    ///
+    /// # Errors
+    /// [`RawError`] when there is no TLS connection.
+    pub async fn raw(&self, name: &str) -> Result<RawMqtt, RawError> {
+        RawMqtt::open(name, self.mqtt_address(), self.tls.clone(), self.wire.clone()).await
+    }
+
+    /// Address and port of the hub's MQTT head.
+    pub fn mqtt_address(&self) -> SocketAddr {
+        SocketAddr::new(self.addresses.hub, 8883)
+    }
+
+    /// Trust in the hub's certificate.
+    pub fn tls(&self) -> Arc<rustls::ClientConfig> {
+        self.tls.clone()
+    }
+
+    /// What went over the wire in the current case.
+    pub fn wire(&self) -> &WireLog {
+        &self.wire
+    }
+
     /// What an identity presents in CONNECT.
     pub fn login(&self, identity: &Identity) -> Login {
         let host = &self.launch.iot_hub_host;
@@ -328,6 +370,7 @@ impl Environment {
             clean_session: true,
             will: None,
             tls: self.tls.clone(),
+            wire: self.wire.clone(),
         }
     }
 
@@ -347,7 +390,7 @@ impl Environment {
 
     /// Whether the hub accepts connections on its MQTT port.
     pub async fn listens(&self) -> bool {
-        tokio::net::TcpStream::connect((self.addresses.hub, 8883)).await.is_ok()
+        tokio::net::TcpStream::connect(self.mqtt_address()).await.is_ok()
     }
 
     /// The service side of the cloud.
@@ -378,17 +421,6 @@ impl Environment {
     /// The folder with sockets, storage and logs.
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// Logs of everything that runs, by name.
-    pub fn logs(&self) -> Vec<(String, PathBuf)> {
-        let name = |process: &Process| process.log().file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        self.simulators
-            .iter()
-            .chain(&self.modules)
-            .chain(&self.hub)
-            .map(|process| (name(process), process.log().to_owned()))
-            .collect()
     }
 
     /// The standing configuration's routes: an anchor for each input, and one towards the cloud for each sender.

@@ -3,3 +3,4 @@
 pub mod history;
 pub mod metrics;
 pub mod monitors;
+pub mod wire_log;

@@ -86,6 +86,7 @@ pub struct Catalogue {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
     requirement: Vec<Requirement>,
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::environment::{Blueprint, Environment, StartError};
 use crate::event::{Event, PlannedTest, TestResult};
+use crate::observe::wire_log::WireLog;
 use crate::outcome::Outcome;
 use crate::stage::{Stage, StageError};
 use crate::subject::{Ability, Launch};
@@ -29,8 +30,19 @@ pub struct Test {
     pub needs: Vec<Ability>,
     /// Share of the generated cases this test gets; 0 for tests without generated input.
     pub weight: u32,
+    /// The least profile that runs it.
+    pub profile: Profile,
     /// How to find out.
     pub body: Body,
+}
+
+/// How thorough a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// What can be seen in about a minute, with times of the subject shortened by its settings.
+    Quick,
+    /// Also what takes real minutes.
+    Full,
 }
 
 /// What a run is told.
@@ -61,6 +73,9 @@ pub struct Worker {
     cases: u64,
     number: usize,
     started: usize,
+    /// Where the latest environment has its logs, and what went over its wire.
+    traces: Option<(PathBuf, WireLog)>,
+    kept_wire: Option<String>,
 }
 
 struct Shared {
@@ -71,7 +86,8 @@ struct Shared {
 }
 
 impl Worker {
-    /// The stage all tests of this worker share: a running hub, its world, and connected clients.
+    /// The stage all tests of this worker share: a running hub, its world, and connected clients. What is noted of
+    /// the wire begins anew.
     ///
     /// # Errors
     /// [`StageError`] when it has to be started and cannot be.
@@ -80,7 +96,16 @@ impl Worker {
             let environment = self.environment(&self.shared.blueprint.clone()).await?;
             self.stage = Some(Stage::open(environment).await?);
         }
-        Ok(self.stage.as_mut().expect("opened above"))
+        let stage = self.stage.as_mut().expect("opened above");
+        let environment = stage.environment();
+        environment.wire().begin_case();
+        self.traces = Some((environment.folder().to_owned(), environment.wire().clone()));
+        Ok(stage)
+    }
+
+    /// Keeps what went over the wire until now as evidence, whatever is played after it.
+    pub fn keep_wire(&mut self) {
+        self.kept_wire = self.traces.as_ref().map(|(_, wire)| wire.text());
     }
 
     /// Gives up the stage, so that the next use starts a fresh one.
@@ -112,7 +137,9 @@ impl Worker {
         }
         self.started += 1;
         let name = format!("{}-{}", self.number, self.started);
-        Environment::world(&self.shared.launch, blueprint, &name).await
+        let environment = Environment::world(&self.shared.launch, blueprint, &name).await?;
+        self.traces = Some((environment.folder().to_owned(), environment.wire().clone()));
+        Ok(environment)
     }
 
     /// What each stage has.
@@ -171,7 +198,16 @@ pub async fn run(
     let telling = Arc::new(Telling { repeat_test: plan.repeat_test, evidence: plan.evidence });
     let workers: Vec<_> = (0..jobs)
         .map(|number| {
-            let worker = Worker { shared: shared.clone(), stage: None, test: "".into(), cases: 0, number, started: 0 };
+            let worker = Worker {
+                shared: shared.clone(),
+                stage: None,
+                test: "".into(),
+                cases: 0,
+                number,
+                started: 0,
+                traces: None,
+                kept_wire: None,
+            };
             tokio::spawn(work(worker, queue.clone(), telling.clone(), stop.clone()))
         })
         .collect();
@@ -220,6 +256,7 @@ async fn work(
 async fn one(worker: &mut Worker, test: &Test, cases: u64, telling: &Telling) -> Result<(), StageError> {
     worker.test = test.name.as_str().into();
     worker.cases = cases;
+    worker.kept_wire = None;
     let events = worker.shared.events.clone();
     let _ = events.send(Event::TestStarted { test: test.name.clone() });
     let began = Instant::now();
@@ -256,14 +293,20 @@ async fn one(worker: &mut Worker, test: &Test, cases: u64, telling: &Telling) ->
 }
 
 impl Worker {
-    /// Copies the hub's log beside the report.
+    /// Writes what went over the wire, and copies the hub's log, beside the report.
     async fn save_evidence(&self, folder: &std::path::Path, test: &str) -> Option<PathBuf> {
-        let stage = self.stage.as_ref()?;
+        let (logs, wire) = self.traces.as_ref()?;
         let folder = folder.join(test.replace("::", "."));
         tokio::fs::create_dir_all(&folder).await.ok()?;
-        for (name, log) in stage.environment().logs() {
-            // Evidence is a help, not a verdict: what cannot be copied is left out.
-            let _ = tokio::fs::copy(log, folder.join(format!("{name}.log"))).await;
+        // Evidence is a help, not a verdict: what cannot be written or copied is left out.
+        let wire = self.kept_wire.clone().unwrap_or_else(|| wire.text());
+        let _ = tokio::fs::write(folder.join("wire.log"), wire).await;
+        let mut entries = tokio::fs::read_dir(logs).await.ok()?;
+        while let Ok(Some(entry)) = entries.next_entry().await {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                let _ = tokio::fs::copy(&path, folder.join(entry.file_name())).await;
+            }
         }
         Some(folder)
     }

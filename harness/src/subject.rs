@@ -23,6 +23,8 @@ pub enum Ability {
     SideBySide,
     /// It can be stopped, killed and started again.
     Restart,
+    /// It can be halted and go on later, as if nothing had happened.
+    Pause,
     /// A planted fault can be named at its start.
     Plant,
 }
@@ -33,6 +35,7 @@ impl Ability {
         match self {
             Ability::SideBySide => "side-by-side",
             Ability::Restart => "restart",
+            Ability::Pause => "pause",
             Ability::Plant => "plant",
         }
     }
@@ -43,7 +46,7 @@ impl Subject {
     pub fn can(&self, ability: Ability) -> bool {
         match self {
             Subject::Embedded => true,
-            Subject::Command(_) => ability == Ability::Restart,
+            Subject::Command(_) => matches!(ability, Ability::Restart | Ability::Pause),
             Subject::Attach(_) => false,
         }
     }

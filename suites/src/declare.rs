@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use harness::outcome::Outcome;
-use harness::runner::{Body, Test, Worker};
+use harness::runner::{Body, Profile, Test, Worker};
 use harness::stage::StageError;
 use harness::subject::Ability;
 use proptest::strategy::Strategy;
@@ -22,6 +22,7 @@ fn test(suite: &'static str, name: &str, requirements: &[&str], weight: u32, bod
         requirements: requirements.iter().map(|id| (*id).to_owned()).collect(),
         needs: Vec::new(),
         weight,
+        profile: Profile::Quick,
         body,
     }
 }
@@ -53,6 +54,11 @@ pub fn fixed(suite: &'static str, name: &str, requirements: &[&str], play: Cours
 /// As [`fixed`], for subjects that can be stopped and started.
 pub fn restarting(suite: &'static str, name: &str, requirements: &[&str], play: Course) -> Test {
     Test { needs: vec![Ability::Restart], ..fixed(suite, name, requirements, play) }
+}
+
+/// A test that takes real minutes, for thorough runs only.
+pub fn slow(test: Test) -> Test {
+    Test { profile: Profile::Full, ..test }
 }
 
 /// Generated cases; `weight` is the test's share of them.

@@ -9,7 +9,7 @@ use harness::deadline;
 use harness::environment::Blueprint;
 use harness::observe::history::{Delivered, History, Identity, Place};
 use harness::outcome::{Outcome, Violation};
-use harness::runner::{Body, Test, Worker};
+use harness::runner::{Body, Profile, Test, Worker};
 use harness::stage::{Outgoing, Stage, StageError};
 use harness::subject::Ability;
 use manifests::Manifest;
@@ -120,6 +120,7 @@ impl Deployment {
             requirements: requirements.iter().map(|id| (*id).to_owned()).collect(),
             needs,
             weight: 0,
+            profile: Profile::Quick,
             body,
         };
         let (routed, run) = (deployment.clone(), deployment);

@@ -20,6 +20,7 @@ pub struct Fault {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
     fault: Vec<Fault>,
 }
 
@@ -31,6 +32,9 @@ pub fn all() -> Result<Vec<Fault>, String> {
     let files = [
         ("language.toml", include_str!("../faults/language.toml")),
         ("runtime.toml", include_str!("../faults/runtime.toml")),
+        ("mqtt_connect.toml", include_str!("../faults/mqtt_connect.toml")),
+        ("mqtt_packets.toml", include_str!("../faults/mqtt_packets.toml")),
+        ("store_and_forward.toml", include_str!("../faults/store_and_forward.toml")),
     ];
     let mut faults = Vec::new();
     for (name, text) in files {

@@ -1,7 +1,7 @@
 //! What must hold: requirements, models, properties, examples, planted faults. Nothing here depends on a subject.
 //!
 //! - `requirements/*.toml`, `faults/*.toml`, `examples/*.toml`: data. [`catalogue`] and [`faults`] read it.
-//! - [`routing`], [`telemetry`]: the suites; [`deployment`]: the tests of a manifest somebody brings along.
+//! - [`routing`], [`telemetry`], [`mqtt_head`], [`store_and_forward`]: the suites; [`deployment`]: the tests of a manifest somebody brings along.
 //! - [`scene`], [`refusal`], [`course`]: the forms a case can take, and how each is judged.
 //! - [`property`], [`generate`]: generated cases. [`model`] and [`oracle`]: what must come of them.
 //! - [`vectors`]: recorded results of the product's code, replayed on the oracle.
@@ -13,12 +13,14 @@ pub mod examples;
 pub mod faults;
 pub mod generate;
 pub mod model;
+pub mod mqtt_head;
 pub mod oracle;
 pub mod property;
 pub mod refusal;
 pub mod routing;
 pub mod scene;
 pub mod scenes;
+pub mod store_and_forward;
 pub mod telemetry;
 pub mod vectors;
 
@@ -27,9 +29,11 @@ use harness::requirement::{Catalogue, CatalogueError};
 use harness::runner::Test;
 
 /// The suites, each with one sentence about it.
-pub const SUITES: [(&str, &str); 2] = [
+pub const SUITES: [(&str, &str); 4] = [
     ("routing", "configuration, sources, sinks, the condition language, fan-out, live changes: where a message goes"),
     ("telemetry", "topics, property bag, system properties, sender and body: what a message is when it arrives"),
+    ("mqtt_head", "connecting, authentication, sessions, subscribing, limits and faults: what the protocol head does"),
+    ("store_and_forward", "loss, duplicates, order, priority and expiry across restarts, kills and outages"),
 ];
 
 /// Every requirement.
@@ -40,6 +44,9 @@ pub fn catalogue() -> Result<Catalogue, CatalogueError> {
     Catalogue::parse([
         ("routing.toml", include_str!("../requirements/routing.toml")),
         ("mqtt.toml", include_str!("../requirements/mqtt.toml")),
+        ("mqtt_connect.toml", include_str!("../requirements/mqtt_connect.toml")),
+        ("mqtt_packets.toml", include_str!("../requirements/mqtt_packets.toml")),
+        ("store_and_forward.toml", include_str!("../requirements/store_and_forward.toml")),
     ])
 }
 
@@ -47,6 +54,8 @@ pub fn catalogue() -> Result<Catalogue, CatalogueError> {
 pub fn tests() -> Vec<Test> {
     let mut tests = routing::tests();
     tests.extend(telemetry::tests());
+    tests.extend(mqtt_head::tests());
+    tests.extend(store_and_forward::tests());
     tests
 }
 

@@ -166,6 +166,7 @@ where
         worker.discard_stage().await;
         match play(worker.stage().await?, &smallest.case).await {
             Ok(Some(violation)) => {
+                worker.keep_wire();
                 let violation = polish(worker.stage().await?, &smallest.case, violation).await?;
                 return Ok(Outcome::Violated(Box::new(violation)));
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing,
-    Packet, SubscribeReasonCode, TlsConfiguration, Transport,
+    Packet, Publish, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 
 /// Quality of service.
@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::deadline::{self, Expired};
+use crate::observe::wire_log::{Direction, WireLog};
 
 /// What a client presents in CONNECT, and where.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ pub struct Login {
     pub will: Option<(String, Bytes)>,
     /// Trust for the hub's certificate.
     pub tls: Arc<rustls::ClientConfig>,
+    /// Where its packets are noted.
+    pub wire: WireLog,
 }
 
 /// MQTT over TLS.
@@ -108,7 +111,8 @@ impl MqttClient {
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let (received_to, received) = mpsc::unbounded_channel();
         let (end_to, end) = watch::channel(None);
-        let task = tokio::spawn(run(event_loop, waiting.clone(), received_to, end_to));
+        let wire = Wire { client: login.client_id, log: login.wire };
+        let task = tokio::spawn(run(event_loop, waiting.clone(), received_to, end_to, wire));
         Ok(Self { client, waiting, received: Some(received), end, task, session_present })
     }
 
@@ -217,14 +221,40 @@ async fn first_event(event_loop: &mut EventLoop) -> Result<bool, ConnectError> {
     }
 }
 
+/// Notes the packets of one client.
+struct Wire {
+    client: String,
+    log: WireLog,
+}
+
+impl Wire {
+    fn note(&self, event: &Result<Event, ConnectionError>) {
+        let (direction, what) = match event {
+            Ok(Event::Outgoing(sent)) => (Direction::ToHub, format!("{sent:?}")),
+            Ok(Event::Incoming(Packet::Publish(publish))) => {
+                let Publish { qos, pkid, topic, payload, .. } = publish;
+                let what =
+                    format!("PUBLISH at QoS {} with id {pkid} on {topic:?}, {} bytes", *qos as u8, payload.len());
+                (Direction::FromHub, what)
+            }
+            Ok(Event::Incoming(packet)) => (Direction::FromHub, format!("{packet:?}")),
+            Err(error) => (Direction::FromHub, format!("end of the connection: {error}")),
+        };
+        self.log.tell(&self.client, direction, what);
+    }
+}
+
 async fn run(
     mut event_loop: EventLoop,
     waiting: Arc<Mutex<Waiting>>,
     received: mpsc::UnboundedSender<Received>,
     end: watch::Sender<Option<String>>,
+    wire: Wire,
 ) {
     let reason = loop {
-        match event_loop.poll().await {
+        let event = event_loop.poll().await;
+        wire.note(&event);
+        match event {
             Ok(Event::Outgoing(Outgoing::Publish(id) | Outgoing::Subscribe(id))) => {
                 let mut waiting = waiting.lock().await;
                 let done = waiting.unsent.pop_front().expect("each request was noted before it was handed over");

@@ -158,6 +158,21 @@ impl Process {
         }
     }
 
+    /// Halts the program, and what it started: SIGSTOP.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets a halted program go on: SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// The process id, while the program runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Kills the program: SIGKILL, to it and to what it started.
     pub async fn kill(&mut self) {
         self.signal(Signal::SIGKILL);

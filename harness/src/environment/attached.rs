@@ -9,6 +9,7 @@ use super::{Blueprint, Environment, StartError, trust};
 use crate::client::http::Origin;
 use crate::client::iot_hub::IotHub;
 use crate::engine::address::AddressPair;
+use crate::observe::wire_log::WireLog;
 use crate::subject::Launch;
 
 /// What the file of `--hub attach:FILE` says.
@@ -50,5 +51,6 @@ pub(super) fn environment(launch: &Launch, blueprint: &Blueprint, file: &Path) -
         modules: Vec::new(),
         hub: None,
         hub_starts: 0,
+        wire: WireLog::new(),
     })
 }

@@ -8,13 +8,19 @@
 use std::sync::OnceLock;
 
 mod language;
+mod mqtt_connect;
+mod mqtt_packets;
 mod runtime;
+mod store_and_forward;
 
 static PLANTED: OnceLock<&'static str> = OnceLock::new();
 
 /// Ids of all faults that can be planted, in the order of their declaration.
 pub fn all() -> impl Iterator<Item = &'static str> {
-    language::IDS.iter().chain(runtime::IDS).copied()
+    [language::IDS, runtime::IDS, mqtt_connect::IDS, mqtt_packets::IDS, store_and_forward::IDS]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// Plants one fault for the life of the process.

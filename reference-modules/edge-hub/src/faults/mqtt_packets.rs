@@ -1,0 +1,4 @@
+//! Faults of packets over MQTT.
+
+/// Ids, each used at one place, mostly under `heads/mqtt/`.
+pub(super) const IDS: &[&str] = &[];
