@@ -11,6 +11,7 @@ mod module;
 mod selection;
 mod self_test;
 mod serve;
+mod soak;
 mod test;
 mod vectors;
 
@@ -30,6 +31,9 @@ enum Command {
     Test(Box<test::Arguments>),
     /// Plant one fault at a time in the reference hub and see that the suites notice each.
     SelfTest(self_test::Arguments),
+    /// Long runs of one kind of trouble: kills of the hub, or broken packets.
+    #[command(subcommand)]
+    Soak(soak::Kind),
     /// Show what there is: suites, requirements or faults.
     List(list::Arguments),
     /// Tell all about one requirement or one planted fault.
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Test(arguments) => test::run(*arguments),
         Command::SelfTest(arguments) => self_test::run(arguments),
+        Command::Soak(kind) => soak::run(kind),
         Command::List(arguments) => list::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Vectors(arguments) => vectors::run(arguments),

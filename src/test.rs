@@ -63,7 +63,7 @@ pub struct Arguments {
     hub_settings: Vec<(String, String)>,
 }
 
-fn hexadecimal(text: &str) -> Result<u64, String> {
+pub fn hexadecimal(text: &str) -> Result<u64, String> {
     u64::from_str_radix(text.trim_start_matches("0x"), 16)
         .map_err(|_| "a seed is a hexadecimal number of at most 16 digits".to_owned())
 }
@@ -75,7 +75,7 @@ fn dotted(text: &str) -> Result<String, String> {
         .ok_or_else(|| "the product takes letters, digits, `_`, `-` and at least one dot".to_owned())
 }
 
-fn setting(text: &str) -> Result<(String, String), String> {
+pub fn setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("a setting is written NAME=VALUE".to_owned()),

@@ -39,6 +39,8 @@ pub struct Blueprint {
     pub desired: Option<Value>,
     /// Hub settings the tests on this blueprint need, under the product's names.
     pub settings: Vec<(String, String)>,
+    /// How many entries the simulated IoT Hub keeps in its records; all when there is no limit.
+    pub keep_records: Option<usize>,
 }
 
 impl Blueprint {
@@ -57,6 +59,7 @@ impl Blueprint {
             inputs: standing,
             desired: None,
             settings: Vec::new(),
+            keep_records: None,
         }
     }
 }
@@ -129,18 +132,20 @@ impl Environment {
         let workload_api = serve("workload-api", vec!["--sockets".into(), folder.join("sockets").into()]);
         // The product dials port 443; only a subject that can be told otherwise gets another one, which needs no rights.
         let https_port: u16 = if launch.subject == Subject::Embedded { 8443 } else { 443 };
-        let iot_hub = serve(
-            "iot-hub",
-            vec![
-                "--listen".into(),
-                addresses.world.to_string().into(),
-                "--https-port".into(),
-                https_port.to_string().into(),
-            ],
-        );
+        let mut iot_hub_arguments: Vec<OsString> = vec![
+            "--listen".into(),
+            addresses.world.to_string().into(),
+            "--https-port".into(),
+            https_port.to_string().into(),
+        ];
+        if let Some(kept) = blueprint.keep_records {
+            iot_hub_arguments.extend(["--keep-records".into(), kept.to_string().into()]);
+        }
+        let iot_hub = serve("iot-hub", iot_hub_arguments);
         let (mut workload_api, mut iot_hub) = (workload_api.await?, iot_hub.await?);
         workload_api.line(deadline::START, |line| line.starts_with("ready ").then_some(())).await?;
         iot_hub.line(deadline::START, |line| line.starts_with("ready ").then_some(())).await?;
+        // In this order: see `iot_hub_process`.
         simulators.push(workload_api);
         simulators.push(iot_hub);
         let https = SocketAddr::new(addresses.world, https_port);
@@ -250,6 +255,11 @@ impl Environment {
         self.hub.iter().for_each(Process::resume);
     }
 
+    /// Process id of the simulated IoT Hub, when the harness runs it.
+    pub fn iot_hub_process(&self) -> Option<u32> {
+        self.simulators.get(1).and_then(Process::id)
+    }
+
     /// Process id of the hub, while the harness runs one.
     pub fn hub_process(&self) -> Option<u32> {
         self.hub.as_ref().and_then(Process::id)
@@ -330,6 +340,11 @@ impl Environment {
     /// [`RawError`] when there is no TLS connection.
     pub async fn raw(&self, name: &str) -> Result<RawMqtt, RawError> {
         RawMqtt::open(name, self.mqtt_address(), self.tls.clone(), self.wire.clone()).await
+    }
+
+    /// Address and port of the simulated IoT Hub's MQTT endpoint, and the name in its certificate.
+    pub fn iot_hub_mqtt(&self) -> (SocketAddr, &str) {
+        (self.mqtt, &self.launch.iot_hub_host)
     }
 
     /// Address and port of the hub's MQTT head.

@@ -4,6 +4,7 @@
 //! - [`routing`], [`telemetry`], [`mqtt_head`], [`store_and_forward`]: the suites; [`deployment`]: the tests of a manifest somebody brings along.
 //! - [`scene`], [`refusal`], [`course`]: the forms a case can take, and how each is judged.
 //! - [`property`], [`generate`]: generated cases. [`model`] and [`oracle`]: what must come of them.
+//! - [`soak`]: long runs of one kind of trouble, commands of their own.
 //! - [`vectors`]: recorded results of the product's code, replayed on the oracle.
 
 pub mod course;
@@ -20,6 +21,7 @@ pub mod refusal;
 pub mod routing;
 pub mod scene;
 pub mod scenes;
+pub mod soak;
 pub mod store_and_forward;
 pub mod telemetry;
 pub mod vectors;

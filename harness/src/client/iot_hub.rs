@@ -56,6 +56,7 @@ struct TelemetryPage {
 
 #[derive(Deserialize)]
 struct TelemetryEvent {
+    sequence: u64,
     connection_device_id: String,
     connection_module_id: Option<String>,
     #[serde(default)]
@@ -157,13 +158,30 @@ impl IotHub {
         Ok(answer["calls"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Opens the telemetry feed, from the first message the cloud ever got.
+    /// Telemetry from number `from` on, and the number to ask from next; waits up to `wait` while there is none.
+    ///
+    /// # Errors
+    /// As [`IotHub::patch_desired`]; [`ServiceError::Gone`] when the cloud no longer has that number.
+    pub async fn telemetry_from(&self, from: u64, wait: Duration) -> Result<(Vec<Telemetry>, u64), ServiceError> {
+        let path = format!("/edgecert/telemetry?from={from}&wait_ms={}", wait.as_millis());
+        let answer = self.http.request(Method::GET, &path, Some(&self.authorization), &[], None).await?;
+        let page: TelemetryPage = serde_json::from_slice(&answer.body)
+            .map_err(|source| ServiceError::NotJson { what: format!("GET {path}"), source })?;
+        match page.events.first() {
+            Some(first) if first.sequence != from => Err(ServiceError::Gone { wanted: from, first: first.sequence }),
+            _ => Ok((page.events.into_iter().map(Telemetry::from).collect(), page.next)),
+        }
+    }
+
+    /// Opens the telemetry feed, from the first message the cloud still has. It ends when the cloud is gone, and when
+    /// messages were dropped from the cloud's record before they could be read.
     pub fn telemetry(&self) -> TelemetryFeed {
         let (to, events) = mpsc::unbounded_channel();
         let http = HttpClient::new(self.origin.clone());
         let authorization = self.authorization.clone();
         let task = tokio::spawn(async move {
             let mut from = 1;
+            let mut expected = None;
             loop {
                 let path = format!("/edgecert/telemetry?from={from}&wait_ms={}", POLL.as_millis() / 2);
                 let answer = http.request(Method::GET, &path, Some(&authorization), &[], None).await;
@@ -172,6 +190,10 @@ impl IotHub {
                 let Some(page) = page else { return };
                 from = page.next;
                 for event in page.events {
+                    if expected.is_some_and(|expected| expected != event.sequence) {
+                        return;
+                    }
+                    expected = Some(event.sequence + 1);
                     if to.send(event.into()).is_err() {
                         return;
                     }
@@ -266,6 +288,14 @@ pub enum ServiceError {
         status: u16,
         /// Its words.
         body: String,
+    },
+    /// Its record does not go back so far.
+    #[error("telemetry from number {wanted} on is gone: the cloud's record begins at {first}")]
+    Gone {
+        /// The number asked for.
+        wanted: u64,
+        /// The first it has.
+        first: u64,
     },
     /// It answered something else than JSON.
     #[error("{what}: the answer is not JSON: {source}")]

@@ -36,7 +36,8 @@ pub struct RawMqtt {
 }
 
 impl RawMqtt {
-    /// Opens a TLS connection; no MQTT packet is written yet. `name` is what the wire log calls it.
+    /// Opens a TLS connection to a server known by its address; no MQTT packet is written yet. `name` is what the
+    /// wire log calls it.
     ///
     /// # Errors
     /// [`RawError`] when there is no connection, or the TLS handshake fails.
@@ -46,11 +47,24 @@ impl RawMqtt {
         tls: Arc<rustls::ClientConfig>,
         log: WireLog,
     ) -> Result<Self, RawError> {
+        Self::open_as(name, address, ServerName::IpAddress(address.ip().into()), tls, log).await
+    }
+
+    /// As [`RawMqtt::open`], for a server whose certificate has this name.
+    ///
+    /// # Errors
+    /// As [`RawMqtt::open`].
+    pub async fn open_as(
+        name: &str,
+        address: SocketAddr,
+        server: ServerName<'static>,
+        tls: Arc<rustls::ClientConfig>,
+        log: WireLog,
+    ) -> Result<Self, RawError> {
         let opened = deadline::CONNECT.wait(format!("a TLS connection to {address}"), async {
             let socket = TcpStream::connect(address).await.map_err(RawError::Open)?;
             socket.set_nodelay(true).map_err(RawError::Open)?;
-            let name = ServerName::IpAddress(address.ip().into());
-            TlsConnector::from(tls).connect(name, socket).await.map_err(RawError::Open)
+            TlsConnector::from(tls).connect(server, socket).await.map_err(RawError::Open)
         });
         let stream = opened.await??;
         Ok(Self { name: name.to_owned(), stream, buffer: BytesMut::new(), log })

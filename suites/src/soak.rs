@@ -1,0 +1,6 @@
+//! Soaks: long runs of one kind of trouble, judged at the end. They are commands of their own, not tests.
+//!
+//! - [`kills`]: the hub is killed again and again while senders and receivers go on. [`ledger`] judges it.
+
+pub mod kills;
+pub mod ledger;
