@@ -5,7 +5,7 @@
 //! - [`MutatedPacket`]: what was drawn. It can be written, told to a reader, and made again with fewer mutations.
 //! - `draft`, `mutation`: the packet in parts, and what can be done to them.
 //!
-//! What a hub must make of the bytes is not said here; `crate::oracle::mqtt_stream` reads them.
+//! What a hub must make of the bytes is not said here; [`crate::oracle::mqtt_stream`] reads them.
 //!
 //! Filters for direct methods are left out on purpose: a client that leaves soon after such a SUBSCRIBE can hang a
 //! worker of the product that serves all clients, and every later verdict would be about that.
