@@ -3,6 +3,7 @@
 
 mod condition;
 mod message;
+pub mod mqtt_packet;
 mod source;
 
 pub use condition::{broken_condition, condition};
