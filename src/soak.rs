@@ -1,12 +1,14 @@
 //! `edgecert soak`: long runs of one kind of trouble.
 
+use std::cell::Cell;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use harness::engine::run_folder::RunFolder;
+use harness::stage::StageError;
 use harness::subject::{Launch, Subject};
-use suites::soak::kills;
+use suites::soak::{kills, packets};
 use tokio::sync::watch;
 
 use crate::BROKEN;
@@ -16,6 +18,28 @@ use crate::test::{fresh_seed, hexadecimal, setting, stop_on_signals};
 pub enum Kind {
     /// Kill the hub by SIGKILL again and again while senders and receivers go on; judge loss, order and repetitions.
     Kills(Kills),
+    /// Pour broken MQTT packets on a server; judge its memory, its answers to a healthy client, and that it lives.
+    Packets(Packets),
+}
+
+#[derive(clap::Args)]
+pub struct Packets {
+    /// How many packets.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    count: u64,
+    /// Who takes them.
+    #[arg(long, value_enum, value_name = "SERVER", default_value_t = Against::EdgeHub)]
+    against: Against,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Against {
+    /// The MQTT head of the edgeHub.
+    EdgeHub,
+    /// The simulated IoT Hub.
+    IotHub,
 }
 
 #[derive(clap::Args)]
@@ -52,6 +76,7 @@ pub fn run(kind: Kind) -> anyhow::Result<ExitCode> {
         let stop = stop_on_signals()?;
         match kind {
             Kind::Kills(arguments) => kill(arguments, stop).await,
+            Kind::Packets(arguments) => pour(arguments, stop).await,
         }
     })
 }
@@ -78,44 +103,55 @@ impl Common {
 }
 
 async fn kill(arguments: Kills, stop: watch::Receiver<bool>) -> anyhow::Result<ExitCode> {
-    let mut folder = RunFolder::create(false).context("making the run's folder")?;
+    let folder = RunFolder::create(false).context("making the run's folder")?;
     let launch = arguments.common.launch(&folder)?;
     let seed = arguments.common.seed.unwrap_or_else(fresh_seed);
     let plan = kills::Plan { kills: arguments.times, senders: arguments.senders, seed };
-    crate::say(&format!(
-        "edgecert kills {} {} times under {} senders  (seed {seed:x})\n",
-        launch.subject, plan.kills, plan.senders
-    ));
-    let began = Instant::now();
-    let mut told = Told::every(Duration::from_secs(5));
-    let told = std::cell::RefCell::new(&mut told);
+    let (kills, senders) = (plan.kills, plan.senders);
+    crate::say(&format!("edgecert kills {} {kills} times under {senders} senders  (seed {seed:x})\n", launch.subject));
+    let told = Told::now();
     let tell = |progress: kills::Progress| {
-        told.borrow_mut().say(|| format!("  {} of {} kills, {}\n", progress.kills, plan.kills, sums(&progress.sums)));
+        told.say(|| format!("{} of {kills} kills, {}", progress.kills, sums(&progress.sums)));
     };
-    let stopped = stop.clone();
-    let verdict = kills::play(&launch, &plan, tell, stop).await;
-    if verdict.as_ref().is_ok_and(|verdict| !verdict.breaches.is_empty()) || verdict.is_err() {
-        folder.keep().context("keeping the run's folder")?;
-        crate::say(&format!("  logs: {}\n", folder.path().display()));
-    }
-    let verdict = verdict?;
-    let line = format!("{} kills, {}, {} s", verdict.kills, sums(&verdict.sums), began.elapsed().as_secs());
-    for breach in verdict.breaches.iter().take(SHOWN) {
-        crate::say(&format!("  {breach}\n"));
-    }
-    if verdict.breaches.len() > SHOWN {
-        crate::say(&format!("  ... and {} more\n", verdict.breaches.len() - SHOWN));
-    }
-    Ok(if !verdict.breaches.is_empty() {
-        crate::say(&format!("VIOLATED  {line}  (again: edgecert soak kills --times {} --seed {seed:x})\n", plan.kills));
-        ExitCode::from(1)
-    } else if *stopped.borrow() {
-        crate::say(&format!("INTERRUPTED  {line}\n"));
-        ExitCode::from(BROKEN)
-    } else {
-        crate::say(&format!("CONFORMS  nothing acknowledged was lost: {line}\n"));
-        ExitCode::SUCCESS
-    })
+    let verdict = kills::play(&launch, &plan, tell, stop.clone()).await;
+    let ended = verdict.map(|verdict| {
+        let line = format!("nothing acknowledged was lost: {} kills, {}", verdict.kills, sums(&verdict.sums));
+        (line, verdict.breaches)
+    });
+    let again = format!("edgecert soak kills --times {kills} --senders {senders} --seed {seed:x}");
+    told.end(ended, folder, &again, *stop.borrow())
+}
+
+async fn pour(arguments: Packets, stop: watch::Receiver<bool>) -> anyhow::Result<ExitCode> {
+    let folder = RunFolder::create(false).context("making the run's folder")?;
+    let launch = arguments.common.launch(&folder)?;
+    let seed = arguments.common.seed.unwrap_or_else(fresh_seed);
+    let (target, name) = match arguments.against {
+        Against::EdgeHub => (packets::Target::EdgeHub, "edge-hub"),
+        Against::IotHub => (packets::Target::IotHub, "iot-hub"),
+    };
+    let plan = packets::Plan { target, packets: arguments.count, seed };
+    crate::say(&format!("edgecert pours {} broken packets on the {name}  (seed {seed:x})\n", plan.packets));
+    let told = Told::now();
+    let tell = |progress: packets::Progress| {
+        told.say(|| {
+            let packets::Progress { packets, connections, healthy, memory_kib } = progress;
+            let all = plan.packets;
+            format!(
+                "{packets} of {all} packets, {connections} connections, {memory_kib} KiB, {healthy} healthy PUBLISHes"
+            )
+        });
+    };
+    let verdict = packets::play(&launch, &plan, tell, stop.clone()).await;
+    let ended = verdict.map(|packets::Verdict { done, growth_kib, breaches }| {
+        let packets::Progress { packets, connections, healthy, .. } = done;
+        let line = format!(
+            "no panic, no closed bystander: {packets} packets on {connections} connections, memory grew by {growth_kib} KiB, {healthy} healthy PUBLISHes acknowledged"
+        );
+        (line, breaches)
+    });
+    let again = format!("edgecert soak packets --against {name} --count {} --seed {seed:x}", plan.packets);
+    told.end(ended, folder, &again, *stop.borrow())
 }
 
 /// Breaches told one by one.
@@ -126,21 +162,53 @@ fn sums(sums: &suites::soak::ledger::Sums) -> String {
     format!("{sent} messages sent, {acknowledged} acknowledged, {arrived} arrived, {repeated} repeated")
 }
 
-/// Says how it goes, not too often.
+/// Says how it goes, not too often, and how it ended.
 struct Told {
-    pause: Duration,
-    last: Instant,
+    began: Instant,
+    last: Cell<Instant>,
 }
 
+/// Time between two lines.
+const PAUSE: Duration = Duration::from_secs(5);
+
 impl Told {
-    fn every(pause: Duration) -> Self {
-        Self { pause, last: Instant::now() }
+    fn now() -> Self {
+        Self { began: Instant::now(), last: Cell::new(Instant::now()) }
     }
 
-    fn say(&mut self, line: impl FnOnce() -> String) {
-        if self.last.elapsed() >= self.pause {
-            self.last = Instant::now();
-            crate::say(&line());
+    fn say(&self, line: impl FnOnce() -> String) {
+        if self.last.get().elapsed() >= PAUSE {
+            self.last.set(Instant::now());
+            crate::say(&format!("  {}\n", line()));
         }
+    }
+
+    /// The last lines: breaches and how to see them again, or what was held. Logs stay when there is something to read.
+    fn end(
+        &self,
+        ended: Result<(String, Vec<String>), StageError>,
+        mut folder: RunFolder,
+        again: &str,
+        interrupted: bool,
+    ) -> anyhow::Result<ExitCode> {
+        if ended.as_ref().map_or(true, |(_, breaches)| !breaches.is_empty()) {
+            folder.keep().context("keeping the run's folder")?;
+        }
+        let (held, breaches) = ended?;
+        let seconds = self.began.elapsed().as_secs();
+        if breaches.is_empty() {
+            let word = if interrupted { "INTERRUPTED" } else { "CONFORMS" };
+            crate::say(&format!("{word}  {held}, {seconds} s\n"));
+            return Ok(if interrupted { ExitCode::from(BROKEN) } else { ExitCode::SUCCESS });
+        }
+        for breach in breaches.iter().take(SHOWN) {
+            crate::say(&format!("  {breach}\n"));
+        }
+        if breaches.len() > SHOWN {
+            crate::say(&format!("  ... and {} more\n", breaches.len() - SHOWN));
+        }
+        crate::say(&format!("  logs   {}\n  again  {again}\n", folder.path().display()));
+        crate::say(&format!("VIOLATED  {} breaches, {seconds} s\n", breaches.len()));
+        Ok(ExitCode::from(1))
     }
 }

@@ -1,6 +1,8 @@
 //! The one thread that runs the core and owns the store: tells the core what happened, and does what it says.
 //!
-//! Everything that arrived together is stored with one commit, and acknowledged behind it.
+//! Everything that arrived together is stored with one commit, and acknowledged behind it. Deliveries wait for it too:
+//! the next message goes out only when it is durable that the one before is settled, so a kill repeats what was under
+//! way and nothing else.
 
 use std::collections::HashMap;
 use std::io;
@@ -100,8 +102,16 @@ impl Engine {
         observer: Box<dyn Fn(&Event) + Send>,
     ) -> io::Result<Engine> {
         let (commands, inbox) = channel();
-        let worker =
-            Worker { core, store, clients: HashMap::new(), appended: Vec::new(), upstream, milestones, observer };
+        let worker = Worker {
+            core,
+            store,
+            clients: HashMap::new(),
+            appended: Vec::new(),
+            outgoing: Vec::new(),
+            upstream,
+            milestones,
+            observer,
+        };
         std::thread::Builder::new().name(String::from("engine")).spawn(move || worker.run(&inbox))?;
         Ok(Engine { commands })
     }
@@ -152,6 +162,8 @@ struct Worker {
     store: Store,
     clients: HashMap<ConnectionId, mpsc::UnboundedSender<ToClient>>,
     appended: Vec<(AppendId, Option<Vec<u64>>)>,
+    /// Messages for receivers, held until the next commit.
+    outgoing: Vec<Output>,
     upstream: mpsc::UnboundedSender<ToUpstream>,
     milestones: mpsc::UnboundedSender<Milestone>,
     observer: Box<dyn Fn(&Event) + Send>,
@@ -243,12 +255,15 @@ impl Worker {
             }
             let appended = std::mem::take(&mut self.appended);
             if appended.is_empty() {
-                return;
+                break;
             }
             for (append, offsets) in appended {
                 let offsets = offsets.filter(|_| committed.is_ok());
                 self.tell(Input::Stored { append, offsets });
             }
+        }
+        for output in std::mem::take(&mut self.outgoing) {
+            self.pass_on(output);
         }
     }
 
@@ -297,6 +312,7 @@ impl Worker {
                 self.store.put_document(name, document.into_bytes());
             }
             Output::LimitStore(bytes) => self.store.limit(bytes),
+            message @ (Output::Deliver { .. } | Output::Send { .. }) => self.outgoing.push(message),
             other => self.pass_on(other),
         }
         None

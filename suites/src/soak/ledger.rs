@@ -34,6 +34,8 @@ pub struct Ledger {
     sent: BTreeMap<Stream, Vec<Sent>>,
     /// For each place, arrivals in order of arrival.
     arrived: BTreeMap<String, Vec<Arrival>>,
+    /// Messages that arrived anywhere.
+    seen: BTreeMap<Stream, BTreeSet<u32>>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,14 +64,15 @@ impl Ledger {
         u32::try_from(sent).expect("no soak sends four billion messages on one stream")
     }
 
-    /// A message was handed to the hub, for the first time or again.
-    pub fn sent(&mut self, stream: Stream, number: u32) {
+    /// A message was handed to the hub; says whether for the first time.
+    pub fn sent(&mut self, stream: Stream, number: u32) -> bool {
         let sent = self.sent.entry(stream).or_default();
         let index = number as usize;
         if sent.len() <= index {
             sent.resize(index + 1, Sent::default());
         }
         sent[index].times += 1;
+        sent[index].times == 1
     }
 
     /// The hub acknowledged a message.
@@ -79,20 +82,21 @@ impl Ledger {
         }
     }
 
-    /// A message arrived.
-    pub fn arrived(&mut self, place: &str, arrival: Arrival) {
+    /// A message arrived; says whether for the first time.
+    pub fn arrived(&mut self, place: &str, arrival: Arrival) -> bool {
         if let Some(arrived) = self.arrived.get_mut(place) {
             arrived.push(arrival);
         } else {
             self.arrived.insert(place.to_owned(), vec![arrival]);
         }
+        self.seen.entry(arrival.stream).or_default().insert(arrival.number)
     }
 
     /// Sums so far.
     pub fn sums(&self) -> Sums {
         let all = || self.sent.values().flatten();
         let arrivals: usize = self.arrived.values().map(Vec::len).sum();
-        let distinct: usize = self.distinct().values().map(BTreeSet::len).sum();
+        let distinct: usize = self.seen.values().map(BTreeSet::len).sum();
         Sums {
             sent: all().filter(|sent| sent.times > 0).count() as u64,
             acknowledged: all().filter(|sent| sent.acknowledged).count() as u64,
@@ -103,10 +107,9 @@ impl Ledger {
 
     /// Acknowledged messages that have not arrived.
     pub fn missing(&self) -> Vec<(Stream, u32)> {
-        let arrived = self.distinct();
         let mut missing = Vec::new();
         for (stream, sent) in &self.sent {
-            let known = arrived.get(stream);
+            let known = self.seen.get(stream);
             for (number, _) in (0u32..).zip(sent).filter(|(_, sent)| sent.acknowledged) {
                 if !known.is_some_and(|known| known.contains(&number)) {
                     missing.push((*stream, number));
@@ -114,14 +117,6 @@ impl Ledger {
             }
         }
         missing
-    }
-
-    fn distinct(&self) -> BTreeMap<Stream, BTreeSet<u32>> {
-        let mut distinct: BTreeMap<Stream, BTreeSet<u32>> = BTreeMap::new();
-        for arrival in self.arrived.values().flatten() {
-            distinct.entry(arrival.stream).or_default().insert(arrival.number);
-        }
-        distinct
     }
 
     /// Everything that breaks the promise, in words; empty when it is kept.
@@ -140,8 +135,9 @@ impl Ledger {
     }
 
     fn strangers(&self, place: &str, arrived: &[Arrival]) -> Vec<String> {
-        let known =
-            |arrival: &&Arrival| self.sent.get(&arrival.stream).is_none_or(|sent| sent.len() <= arrival.number as usize);
+        let known = |arrival: &&Arrival| {
+            self.sent.get(&arrival.stream).is_none_or(|sent| sent.len() <= arrival.number as usize)
+        };
         let told = |arrival: &Arrival| {
             format!("{} arrived at {place}, and nobody sent it", named(arrival.stream, arrival.number))
         };
