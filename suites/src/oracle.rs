@@ -10,6 +10,7 @@
 //! - `size`: how large a message is.
 //! - `document`: the desired properties of `$edgeHub` as a whole.
 //! - `table`: from a configuration to deliveries.
+//! - [`mqtt`]: the texts of the MQTT head, as pure functions.
 //!
 //! Source throughout: Azure/iotedge 55353a64, `Microsoft.Azure.Devices.Routing.Core`, as observed by running it.
 
@@ -20,6 +21,7 @@ mod document;
 mod evaluate;
 mod function;
 mod json;
+pub mod mqtt;
 mod number;
 mod route;
 mod size;
