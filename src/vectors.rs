@@ -1,5 +1,6 @@
 //! `edgecert vectors`: recorded results of the product's code, replayed on the oracle and on the reference hub.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -52,18 +53,31 @@ fn replay(file: &Path) -> anyhow::Result<Value> {
     }
     let mut report = json!({"file": place.to_string(), "rows": rows.len()});
     for (side, answers) in SIDES {
-        let mut answered = 0;
+        let (mut answered, mut uncertain) = (0, 0);
+        let mut passed_over: BTreeMap<String, u64> = BTreeMap::new();
         let mut differences = Vec::new();
         for row in &rows {
-            let Some(answer) = answers(row) else { continue };
+            let Some(answer) = answers(row) else {
+                *passed_over.entry(kind(row)).or_insert(0u64) += 1;
+                continue;
+            };
             answered += 1;
+            uncertain += u64::from(suites::vectors::not_compared(row).is_some());
             if let Some(difference) = suites::vectors::difference(row, &answer) {
                 differences.push(json!({"row": suites::vectors::label(row), "difference": difference}));
             }
         }
-        report[side] = json!({"answered": answered, "differences": differences});
+        report[side] = json!({
+            "answered": answered, "differences": differences, "uncertain": uncertain, "passed_over": passed_over,
+        });
     }
     Ok(report)
+}
+
+/// What a row asks, for a list of rows that were passed over.
+fn kind(row: &Value) -> String {
+    let words = ["op", "to"].into_iter().filter_map(|name| row[name].as_str());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn text(report: &Value) -> String {
@@ -71,6 +85,12 @@ fn text(report: &Value) -> String {
     for (side, _) in SIDES {
         let differences = report[side]["differences"].as_array().cloned().unwrap_or_default();
         text.push_str(&format!("  {side:<9} {} answered, {} differ\n", report[side]["answered"], differences.len()));
+        if report[side]["uncertain"] != 0 {
+            text.push_str(&format!("    {} of them uncertain and not compared\n", report[side]["uncertain"]));
+        }
+        for (kind, rows) in report[side]["passed_over"].as_object().into_iter().flatten() {
+            text.push_str(&format!("    passed over: {rows} rows of `{kind}`, which this side does not do\n"));
+        }
         for found in &differences {
             let part = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
             text.push_str(&format!("    {}\n      {}\n", part("row"), part("difference")));

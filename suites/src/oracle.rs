@@ -10,6 +10,7 @@
 //! - `size`: how large a message is.
 //! - `document`: the desired properties of `$edgeHub` as a whole.
 //! - `table`: from a configuration to deliveries.
+//! - [`mqtt`]: the texts of the MQTT head, as pure functions.
 //! - [`mqtt_topic`] and [`mqtt_stream`]: what a client's topics and packets ask for, before any of that.
 //!
 //! Source throughout: Azure/iotedge 55353a64, `Microsoft.Azure.Devices.Routing.Core`, as observed by running it.
@@ -21,6 +22,7 @@ mod document;
 mod evaluate;
 mod function;
 mod json;
+pub mod mqtt;
 pub mod mqtt_stream;
 pub mod mqtt_topic;
 mod number;

@@ -1,166 +1,57 @@
 //! Results recorded from the product's code, replayed: what a program answers, and whether that agrees.
+//!
+//! - `routing`, `mqtt`: the oracle's answers, by kind of row.
+//! - `compare`: when an answer agrees with the recorded result.
+//!
+//! The formats are described in `fixtures/vectors/README.md`.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+mod compare;
+mod mqtt;
+mod routing;
 
-use crate::oracle::{self, Message, RouteRefusal, Sink, Source, Stage, Truth};
+pub use compare::difference;
+use serde_json::{Map, Value};
 
 /// What the oracle answers to one row; `None` for kinds of row it has no opinion on.
 pub fn answer(row: &Value) -> Option<Value> {
-    if row["condition"].is_string() && row["message"].is_object() {
-        return Some(condition(row));
-    }
-    if row["route"].is_string() {
-        return Some(route(row["route"].as_str()?));
-    }
-    if row["pattern"].is_string() {
-        return Some(source(row));
-    }
-    match row["op"].as_str() {
-        Some("config") => Some(configuration(row["document"].as_str()?)),
-        _ => None,
-    }
+    routing::answer(row).or_else(|| mqtt::answer(row))
 }
 
-fn configuration(text: &str) -> Value {
-    let Ok(document) = oracle::document(text) else { return json!({ "result": { "error": "refused" } }) };
-    let mut routes = document.routes;
-    routes.sort_by(|one, other| one.name.encode_utf16().cmp(other.name.encode_utf16()));
-    let routes: Vec<Value> = routes
-        .iter()
-        .map(|named| {
-            let (sink, endpoint) = match &named.route.sink {
-                Sink::Upstream => ("upstream", "iothub".to_owned()),
-                Sink::Input { module, input } => ("input", format!("edge1/{module}/{input}")),
-            };
-            json!({
-                "name": named.name, "source": named.route.source, "condition": named.route.condition, "sink": sink,
-                "endpoint": endpoint, "priority": named.priority, "timeToLiveSecs": named.time_to_live_secs,
-            })
-        })
-        .collect();
-    json!({ "result": {
-        "ok": true,
-        "schemaVersion": document.schema_version,
-        "routes": routes,
-        "timeToLiveSecs": document.time_to_live_secs,
-        "infinite": document.time_to_live_secs < 0,
-        "maxSizeBytes": document.max_size_bytes,
-        "broker": document.broker.map(|broker| json!({"bridges": broker.bridges, "statements": broker.statements})),
-        "integrity": document.integrity,
-    }})
-}
+/// Whether a row is of a kind that is answered but not compared.
+type Kind = fn(&Value) -> bool;
 
-fn condition(row: &Value) -> Value {
-    let pairs = |value: &Value| {
-        let members = value.as_object().into_iter().flatten();
-        members.map(|(name, value)| (name.clone(), value.as_str().map(str::to_owned))).collect::<Vec<_>>()
-    };
-    let message = Message {
-        source: Source::LeafDevice,
-        properties: pairs(&row["message"]["app"]),
-        system: pairs(&row["message"]["sys"]),
-        body: STANDARD.decode(row["message"]["body_base64"].as_str().unwrap_or_default()).unwrap_or_default(),
-    };
-    match oracle::condition(row["condition"].as_str().unwrap_or_default()) {
-        Err(Stage::Parse) => json!({ "result": "compile-error", "stage": "route" }),
-        Err(Stage::Compile) => json!({ "result": "compile-error", "stage": "compile" }),
-        Ok(condition) => json!({ "result": match condition.evaluate(&message) {
-            Truth::True => "true",
-            Truth::False => "false",
-            Truth::Undefined => "undefined",
-        }}),
-    }
-}
+/// Rows that are not compared, and why.
+const NOT_COMPARED: [(Kind, &str); 1] = [(
+    |row| row["uncertain"].is_string(),
+    "uncertain: the product's newer runtime may treat these escapes differently",
+)];
 
-fn route(text: &str) -> Value {
-    let parsed = match oracle::route(text) {
-        Ok(parsed) => parsed,
-        Err(refusal) => {
-            let error = match refusal {
-                RouteRefusal::Grammar => "grammar",
-                RouteRefusal::Sink => "sink",
-                RouteRefusal::Empty => "empty",
-            };
-            return json!({ "result": "parse-error", "error": error });
-        }
-    };
-    let mut answer = json!({
-        "result": "ok",
-        "source": parsed.source,
-        "condition": parsed.condition,
-        "compiles": parsed.compiles(),
-    });
-    match parsed.sink {
-        Sink::Upstream => answer["sink"] = json!("upstream"),
-        Sink::Input { module, input } => {
-            answer["sink"] = json!("module");
-            answer["module"] = json!(module);
-            answer["input"] = json!(input);
-        }
-    }
-    answer
-}
-
-fn source(row: &Value) -> Value {
-    let message = &row["message"];
-    let source = match message["kind"].as_str() {
-        Some("module") => Source::Module {
-            module: message["module"].as_str().unwrap_or_default().to_owned(),
-            output: message["output"].as_str().map(str::to_owned),
-        },
-        Some("twin") => Source::TwinChange,
-        _ => Source::LeafDevice,
-    };
-    let text = format!("FROM {} INTO $upstream", row["pattern"].as_str().unwrap_or_default());
-    let pattern = oracle::route(&text).map(|route| route.source).unwrap_or_default();
-    json!({
-        "normalized": pattern,
-        "message_source": oracle::own_path(&source),
-        "match": oracle::source_matches(&pattern, &source),
-    })
-}
-
-/// Where an answer differs from the recorded result, if it does.
-///
-/// Messages and positions of errors are hints and not compared; nor are rows marked uncertain. `bare`, the result for
-/// a condition outside any route, cannot be seen on a hub.
-pub fn difference(row: &Value, answer: &Value) -> Option<String> {
-    if row["uncertain"].is_string() {
-        return None;
-    }
-    let answer = answer.as_object()?;
-    let wrong: Vec<String> = answer
-        .iter()
-        .filter(|(name, given)| recorded(row, name) != refusal(given))
-        .map(|(name, given)| format!("{name}: recorded {}, answered {given}", recorded(row, name)))
-        .collect();
-    (!wrong.is_empty()).then(|| wrong.join("; "))
-}
-
-/// An answer without the words of its error.
-fn refusal(given: &Value) -> Value {
-    if given["error"].is_string() { json!({ "error": "refused" }) } else { given.clone() }
-}
-
-/// The recorded value of a member. A condition that fails to compile by accident fails to compile.
-fn recorded(row: &Value, name: &str) -> Value {
-    let value = row.get(name).cloned().unwrap_or_default();
-    match (name, value.as_str()) {
-        ("stage", Some("internal")) => json!("compile"),
-        // Kinds and texts of errors are hints.
-        ("result", None) if value["error"].is_string() => json!({ "error": "refused" }),
-        _ => value,
-    }
+/// Why no answer to a row is compared with the recorded result, if none is.
+pub fn not_compared(row: &Value) -> Option<&'static str> {
+    NOT_COMPARED.iter().find(|(is, _)| is(row)).map(|(_, reason)| *reason)
 }
 
 /// Members of a row that identify it in a list of differences.
+const SHOWN: [&str; 13] = [
+    "condition",
+    "route",
+    "pattern",
+    "op",
+    "document",
+    "bag",
+    "pairs",
+    "topic",
+    "filter",
+    "to",
+    "username",
+    "token",
+    "nowMs",
+];
+
+/// What identifies a row in a list of differences.
 pub fn label(row: &Value) -> String {
     let id = row["id"].as_str().unwrap_or("?");
-    let shown: Map<String, Value> = ["condition", "route", "pattern", "op", "document"]
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), row.get(*name)?.clone())))
-        .collect();
+    let shown: Map<String, Value> =
+        SHOWN.iter().filter_map(|name| Some(((*name).to_owned(), row.get(*name)?.clone()))).collect();
     format!("{id} {}", Value::Object(shown))
 }

@@ -35,3 +35,23 @@ fn sources_agree() {
 fn configurations_agree() {
     agrees(include_str!("../../fixtures/vectors/edgehub-config.jsonl"));
 }
+
+#[test]
+fn property_bags_agree() {
+    agrees(include_str!("../../fixtures/vectors/mqtt-property-bag.jsonl"));
+}
+
+#[test]
+fn topics_agree() {
+    agrees(include_str!("../../fixtures/vectors/mqtt-topics.jsonl"));
+}
+
+#[test]
+fn user_names_agree() {
+    agrees(include_str!("../../fixtures/vectors/mqtt-username.jsonl"));
+}
+
+#[test]
+fn tokens_agree() {
+    agrees(include_str!("../../fixtures/vectors/sas-token.jsonl"));
+}

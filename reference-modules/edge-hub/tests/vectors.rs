@@ -24,6 +24,16 @@ fn configurations_agree_with_the_product() {
     agrees("edgehub-config.jsonl", 523);
 }
 
+#[test]
+fn property_bags_agree_with_the_product() {
+    agrees("mqtt-property-bag.jsonl", 407);
+}
+
+#[test]
+fn user_names_agree_with_the_product() {
+    agrees("mqtt-username.jsonl", 254);
+}
+
 /// Replays one file; rows marked `uncertain` are left out.
 fn agrees(file: &str, rows: usize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/vectors").join(file);

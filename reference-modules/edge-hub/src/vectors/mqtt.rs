@@ -24,6 +24,7 @@ pub(super) fn answer(row: &Value) -> Option<Value> {
             let (properties, system) = (pairs(&row["properties"]), pairs(&row["system"]));
             json!({ "topic": topics::input(&receiver, text("input"), &properties, &system) })
         }
+        "deliver" if text("to") == "twin-response" => twin_response(&pairs(&row["system"])),
         "username" => user_name(text("username")),
         _ => return None,
     };
@@ -62,6 +63,16 @@ fn publish(topic: &str) -> Value {
         Publish::TwinPatch { rid } => json!({ "kind": "twin-patch", "rid": rid }),
         Publish::Dropped => json!({ "kind": "dropped" }),
         Publish::Fault => json!({ "kind": "fault" }),
+    }
+}
+
+/// Without a status there is no response to write.
+fn twin_response(system: &Pairs) -> Value {
+    let value = |name: &str| system.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.as_deref());
+    let status = value("statusCode").and_then(|status| status.parse().ok());
+    match (status, value("correlationId")) {
+        (Some(status), Some(rid)) => json!({ "topic": topics::twin_response(status, rid) }),
+        _ => json!({ "error": "refused" }),
     }
 }
 
