@@ -126,6 +126,7 @@ impl Environment {
                     arguments: all,
                     environment: Vec::new(),
                     log: folder.join(format!("{name}.log")),
+                    family: false,
                 },
             )
         };
@@ -185,8 +186,14 @@ impl Environment {
         self.hub_starts += 1;
         let log = self.folder.join(format!("edge-hub-{}.log", self.hub_starts));
         let (file, arguments) = self.hub_command()?;
-        let program =
-            Program { name: "edge-hub".to_owned(), file, arguments, environment: self.hub_environment(), log };
+        let program = Program {
+            name: "edge-hub".to_owned(),
+            file,
+            arguments,
+            environment: self.hub_environment(),
+            log,
+            family: matches!(self.launch.subject, Subject::Command(_)),
+        };
         self.hub = Some(Process::start(&self.launch.edgecert, program).await?);
         Ok(())
     }
@@ -309,6 +316,7 @@ impl Environment {
             arguments: vec!["module".into(), program.into()],
             environment,
             log: self.folder.join(format!("module-{module}.log")),
+            family: false,
         };
         self.modules.push(Process::start(&self.launch.edgecert, program).await?);
         Ok(())

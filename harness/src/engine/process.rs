@@ -28,6 +28,8 @@ pub struct Program {
     pub environment: Vec<(String, String)>,
     /// File that receives what it prints.
     pub log: PathBuf,
+    /// Whether it may start programs of its own, as a script does; they end with it.
+    pub family: bool,
 }
 
 /// A program that runs.
@@ -54,6 +56,7 @@ impl Process {
         let log = tokio::fs::File::create(&program.log).await.map_err(error)?;
         let mut child = Command::new(guard)
             .arg("guarded")
+            .args(program.family.then_some("--family"))
             .arg("--")
             .arg(&program.file)
             .args(&program.arguments)
