@@ -1,5 +1,6 @@
 //! `edgecert vectors`: recorded results of the product's code, replayed on the oracle and on the reference hub.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -50,7 +51,11 @@ fn replay(file: &Path) -> anyhow::Result<Value> {
         }
         rows.push(row);
     }
-    let mut report = json!({"file": place.to_string(), "rows": rows.len()});
+    let mut not_compared: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in rows.iter().filter_map(suites::vectors::not_compared) {
+        *not_compared.entry(reason).or_default() += 1;
+    }
+    let mut report = json!({"file": place.to_string(), "rows": rows.len(), "not_compared": not_compared});
     for (side, answers) in SIDES {
         let mut answered = 0;
         let mut differences = Vec::new();
@@ -68,6 +73,9 @@ fn replay(file: &Path) -> anyhow::Result<Value> {
 
 fn text(report: &Value) -> String {
     let mut text = format!("{}: {} rows\n", report["file"].as_str().unwrap_or_default(), report["rows"]);
+    for (reason, count) in report["not_compared"].as_object().into_iter().flatten() {
+        text.push_str(&format!("  not compared: {count} ({reason})\n"));
+    }
     for (side, _) in SIDES {
         let differences = report[side]["differences"].as_array().cloned().unwrap_or_default();
         text.push_str(&format!("  {side:<9} {} answered, {} differ\n", report[side]["answered"], differences.len()));

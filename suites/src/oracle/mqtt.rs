@@ -25,7 +25,7 @@ pub mod user_name;
 pub use bag::Malformed;
 pub use filter::Class;
 pub use topic::{Fate, Publish, Telemetry};
-pub use user_name::UserName;
+pub use user_name::{UserName, user_name};
 
 /// Names and values in order; a name without a value has `None`. Names are unique where the product keeps a dictionary.
 pub type Pairs = Vec<(String, Option<String>)>;
