@@ -1,10 +1,12 @@
 //! Generated input. Everything is drawn from one small vocabulary, so that conditions and messages meet, and simple
 //! things come first, so that failures shrink to them.
 
+mod bag;
 mod condition;
 mod message;
 mod source;
 
+pub use bag::bag;
 pub use condition::{broken_condition, condition};
 pub use message::message;
 pub use source::{Sender, sender, source};
