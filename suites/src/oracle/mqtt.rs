@@ -1,7 +1,7 @@
 //! The texts of the MQTT head, each as a pure function: what the hub makes of a text a client sends, and which text a
 //! client must see.
 //!
-//! - [`user_name`]: the user name of CONNECT, and the identity in it.
+//! - [`mod@user_name`]: the user name of CONNECT, and the identity in it.
 //! - [`token`]: the SAS token in the password, judged against a claimed identity and its stored keys.
 //! - [`topic`]: what a PUBLISH of a client is, and the topics of what the hub publishes.
 //! - [`bag`]: the property bag in a topic. `property` names the system properties.
