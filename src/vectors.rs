@@ -51,9 +51,13 @@ fn replay(file: &Path) -> anyhow::Result<Value> {
         }
         rows.push(row);
     }
-    let mut report = json!({"file": place.to_string(), "rows": rows.len()});
+    let mut not_compared: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in rows.iter().filter_map(suites::vectors::not_compared) {
+        *not_compared.entry(reason).or_default() += 1;
+    }
+    let mut report = json!({"file": place.to_string(), "rows": rows.len(), "not_compared": not_compared});
     for (side, answers) in SIDES {
-        let (mut answered, mut uncertain) = (0, 0);
+        let mut answered = 0;
         let mut passed_over: BTreeMap<String, u64> = BTreeMap::new();
         let mut differences = Vec::new();
         for row in &rows {
@@ -62,14 +66,11 @@ fn replay(file: &Path) -> anyhow::Result<Value> {
                 continue;
             };
             answered += 1;
-            uncertain += u64::from(suites::vectors::not_compared(row).is_some());
             if let Some(difference) = suites::vectors::difference(row, &answer) {
                 differences.push(json!({"row": suites::vectors::label(row), "difference": difference}));
             }
         }
-        report[side] = json!({
-            "answered": answered, "differences": differences, "uncertain": uncertain, "passed_over": passed_over,
-        });
+        report[side] = json!({"answered": answered, "differences": differences, "passed_over": passed_over});
     }
     Ok(report)
 }
@@ -82,12 +83,12 @@ fn kind(row: &Value) -> String {
 
 fn text(report: &Value) -> String {
     let mut text = format!("{}: {} rows\n", report["file"].as_str().unwrap_or_default(), report["rows"]);
+    for (reason, count) in report["not_compared"].as_object().into_iter().flatten() {
+        text.push_str(&format!("  not compared: {count} ({reason})\n"));
+    }
     for (side, _) in SIDES {
         let differences = report[side]["differences"].as_array().cloned().unwrap_or_default();
         text.push_str(&format!("  {side:<9} {} answered, {} differ\n", report[side]["answered"], differences.len()));
-        if report[side]["uncertain"] != 0 {
-            text.push_str(&format!("    {} of them uncertain and not compared\n", report[side]["uncertain"]));
-        }
         for (kind, rows) in report[side]["passed_over"].as_object().into_iter().flatten() {
             text.push_str(&format!("    passed over: {rows} rows of `{kind}`, which this side does not do\n"));
         }

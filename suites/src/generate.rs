@@ -1,11 +1,13 @@
 //! Generated input. Everything is drawn from one small vocabulary, so that conditions and messages meet, and simple
 //! things come first, so that failures shrink to them.
 
+mod bag;
 mod condition;
 mod message;
 pub mod mqtt_packet;
 mod source;
 
+pub use bag::bag;
 pub use condition::{broken_condition, condition};
 pub use message::message;
 pub use source::{Sender, sender, source};

@@ -3,7 +3,7 @@
 //! - `routing`, `mqtt`: the oracle's answers, by kind of row.
 //! - `compare`: when an answer agrees with the recorded result.
 //!
-//! The formats are described in `fixtures/vectors/README.md`.
+//! What the files ask is listed in `fixtures/vectors/README.md`.
 
 mod compare;
 mod mqtt;

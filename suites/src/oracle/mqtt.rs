@@ -1,7 +1,7 @@
 //! The texts of the MQTT head, each as a pure function: what the hub makes of a text a client sends, and which text a
 //! client must see.
 //!
-//! - [`user_name`]: the user name of CONNECT, and the identity in it.
+//! - [`mod@user_name`]: the user name of CONNECT, and the identity in it.
 //! - [`token`]: the SAS token in the password, judged against a claimed identity and its stored keys.
 //! - [`topic`]: what a PUBLISH of a client is, and the topics of what the hub publishes.
 //! - [`bag`]: the property bag in a topic. `property` names the system properties.
@@ -25,7 +25,7 @@ pub mod user_name;
 pub use bag::Malformed;
 pub use filter::Class;
 pub use topic::{Fate, Publish, Telemetry};
-pub use user_name::UserName;
+pub use user_name::{UserName, user_name};
 
 /// Names and values in order; a name without a value has `None`. Names are unique where the product keeps a dictionary.
 pub type Pairs = Vec<(String, Option<String>)>;

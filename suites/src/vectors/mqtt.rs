@@ -15,7 +15,7 @@ pub fn answer(row: &Value) -> Option<Value> {
             filter::class(text("filter")?).map_or_else(refused, |class| json!({ "class": class_name(class) }))
         }
         "deliver" => deliver(row)?.map_or_else(refused, |topic| json!({ "topic": topic })),
-        "username" => user_name::user_name(text("username")?).map_or_else(refused, |name| {
+        "username" => user_name(text("username")?).map_or_else(refused, |name| {
             json!({
                 "device": name.device, "module": name.module.unwrap_or_default(), "clientType": name.client_type,
                 "modelId": name.model_id, "authChain": name.auth_chain, "clientId": name.client_id,

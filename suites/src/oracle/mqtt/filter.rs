@@ -19,8 +19,11 @@ pub enum Class {
     Unknown,
 }
 
+/// What a filter looks like, and what it asks for.
+type Rule = (fn(&str) -> bool, Class);
+
 /// Rules in the order of the product; the first that fits decides.
-const RULES: [(fn(&str) -> bool, Class); 5] = [
+const RULES: [Rule; 5] = [
     (|filter| filter.starts_with("$iothub/methods/POST/"), Class::Methods),
     (|filter| filter.starts_with("$iothub/twin/PATCH/properties/desired/"), Class::DesiredPropertyUpdates),
     (|filter| filter.ends_with("messages/devicebound/#"), Class::CloudToDevice),
@@ -43,4 +46,32 @@ fn is_of_a_module(filter: &str) -> bool {
     let Some(ids) = ids else { return false };
     let found = ids.match_indices("/modules/").find(|(at, _)| *at > 0);
     found.is_some_and(|(at, word)| at + word.len() < ids.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_of_a_module_needs_two_ids_and_a_number_sign() {
+        let rows = [
+            ("devices/+/modules/+/inputs/#", Class::ModuleMessages),
+            ("devices/d/modules/m/#", Class::ModuleMessages),
+            ("devices/d/modules/m/inputs/in1", Class::Unknown),
+            ("devices/d/modules/#", Class::Unknown),
+            ("devices/d/modules//#", Class::Unknown),
+            ("devices//modules/m/#", Class::Unknown),
+            ("x/devices/d/modules/m/#", Class::Unknown),
+        ];
+        for (filter, expected) in rows {
+            assert_eq!(class(filter), Some(expected), "{filter}");
+        }
+    }
+
+    #[test]
+    fn wildcards_wider_than_a_class_ask_for_nothing() {
+        for filter in ["#", "+", "$iothub/#", "$iothub/methods/#", "$iothub/twin/#", "devices/d/messages/#"] {
+            assert_eq!(class(filter), Some(Class::Unknown), "{filter}");
+        }
+    }
 }

@@ -87,8 +87,8 @@ pub enum Verdict {
 
 /// Judges a token. Of several defects the first in the order of [`Verdict`] is named.
 ///
-/// The identity is the claimed one or, for a module, its device: both sign tokens with the device's audience, and only
-/// the module's own key was recorded with the module's audience.
+/// The stored identity is the claimed one or, for a module, its device; the keys of both are good for the device's
+/// audience. Not settled, and not to be asserted: a module's audience signed with the key of its device (good here).
 pub fn judge(token: &str, now_ms: i64, claim: &Claim<'_>, stored: &Stored<'_>) -> Verdict {
     let Ok(token) = read(token) else { return Verdict::Unreadable };
     if now_ms > token.expires_ms + GRACE_MS {

@@ -141,8 +141,11 @@ fn names_differ_in_case_only(properties: &Pairs) -> bool {
     names.windows(2).any(|two| two[0] == two[1])
 }
 
-/// What the first template that fits captures, in its order.
-fn captures(topic: &str) -> Option<Vec<(&'static str, &str)>> {
+/// What a template captures, in its order.
+type Captures<'topic> = Vec<(&'static str, &'topic str)>;
+
+/// What the first template that fits captures.
+fn captures(topic: &str) -> Option<Captures<'_>> {
     let segments: Vec<&str> = topic.split('/').collect();
     if is_read_as_another_address(topic, &segments) {
         return None;
@@ -159,7 +162,7 @@ fn is_read_as_another_address(topic: &str, segments: &[&str]) -> bool {
 }
 
 /// Fits a template to the last segments of a topic. Its first word may have anything before it.
-fn fit<'topic>(template: &'static str, segments: &[&'topic str]) -> Option<Vec<(&'static str, &'topic str)>> {
+fn fit<'topic>(template: &'static str, segments: &[&'topic str]) -> Option<Captures<'topic>> {
     let template: Vec<&'static str> = template.split('/').collect();
     let last = &segments[segments.len().checked_sub(template.len())?..];
     if !last[0].ends_with(template[0]) {
@@ -185,4 +188,125 @@ fn normalised(topic: &str) -> String {
         return topic.to_owned();
     }
     decode_where(topic, |character| !character.is_control() && !KEPT.contains(character))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Device and module of a message, where a topic is one.
+    fn sender(topic: &str) -> Option<(Option<String>, Option<String>)> {
+        let Publish::Telemetry(message) = publish(topic) else { return None };
+        let id = |name: &str| message.system(name).map(str::to_owned);
+        Some((id("connectionDeviceId"), id("connectionModuleId")))
+    }
+
+    fn device(id: &str) -> Option<(Option<String>, Option<String>)> {
+        Some((Some(id.to_owned()), None))
+    }
+
+    #[test]
+    fn anything_may_stand_before_the_last_devices() {
+        let rows = [
+            "devices/d/messages/events",
+            "/devices/d/messages/events/",
+            "xdevices/d/messages/events//",
+            "devices/e/messages/events/devices/d/messages/events/a=b/",
+            "c:/devices/d/messages/events/",
+        ];
+        for topic in rows {
+            assert_eq!(sender(topic), device("d"), "{topic}");
+        }
+    }
+
+    #[test]
+    fn other_addresses_are_dropped() {
+        let rows = [
+            "foo/bar",
+            "$iothub/foo",
+            "$iothub/methods/POST/x/?$rid=1",
+            "devices/d/other",
+            "devices/d/messages/events///",
+            "devices/d/messages/events/a=b//",
+            "devices/d/messages/events ",
+            "devices/d/messages/events/a/b",
+            "x:y/devices/d/messages/events/",
+            "devices\\d/messages/events/",
+            "devices/./messages/events/",
+            "devices/../devices/d/messages/events/",
+            "devices/d/messages/events/a=b=c",
+        ];
+        for topic in rows {
+            assert_eq!(publish(topic), Publish::Dropped, "{topic}");
+        }
+    }
+
+    #[test]
+    fn ids_lose_their_escapes_only_when_the_whole_topic_does() {
+        assert_eq!(sender("devices/dev%201/messages/events/name=e"), device("dev%201"));
+        assert_eq!(sender("devices/dev%201/messages/events/name=%C3%A9"), device("dev 1"));
+        assert_eq!(sender("devices/dev%201/messages/events/n%61me"), device("dev 1"));
+        assert_eq!(sender("devices/%24edgeHub%2F/messages/events/é"), device("%24edgeHub%2F"));
+    }
+
+    #[test]
+    fn of_twin_topics_only_the_two_requests_succeed() {
+        let get = |rid: &str| Publish::TwinGet { rid: rid.to_owned() };
+        let patch = |rid: &str| Publish::TwinPatch { rid: rid.to_owned() };
+        let rows = [
+            ("$iothub/twin/GET/?$rid=4/2=%41", get("4/2=%41")),
+            ("$iothub/twin/GET//?$version=1&x&$rid=1", get("1")),
+            ("$iothub/twin/GET/?&$rid=1", get("1")),
+            ("$iothub/twin/GET/?&&$rid=1", Publish::Fault),
+            ("$iothub/twin/GET/?$rid=", Publish::Fault),
+            ("$iothub/twin/GET/", Publish::Fault),
+            ("$iothub/twin/", Publish::Fault),
+            ("$iothub/twin/PATCH/properties/reported/", patch("")),
+            ("$iothub/twin/PATCH/properties/reported/x/?$rid=1", Publish::Fault),
+            ("$iothub/twin/PATCH/properties/reported/?$rid=1&$rid=1", Publish::Fault),
+            ("x/$iothub/twin/GET/?$rid=1", Publish::Dropped),
+            (" ", Publish::Fault),
+        ];
+        for (topic, expected) in rows {
+            assert_eq!(publish(topic), expected, "{topic}");
+        }
+    }
+
+    #[test]
+    fn further_pairs_belong_to_the_rid_of_a_response() {
+        let response =
+            |status: &str, rid: &str| Publish::MethodResponse { status: status.to_owned(), rid: rid.to_owned() };
+        assert_eq!(publish("$iothub/methods/res/200/?$rid=a&b=c"), response("200", "a&b=c"));
+        assert_eq!(publish("$iothub/methods/res/ -5/?$rid="), response(" -5", ""));
+    }
+
+    #[test]
+    fn a_message_without_sender_or_with_an_unnamed_output_goes_nowhere() {
+        let fate = |topic: &str| match publish(topic) {
+            Publish::Telemetry(message) => Some(message.fate()),
+            _ => None,
+        };
+        assert_eq!(fate("x/$iothub/methods/res/200/?$rid=1"), Some(Fate::Dropped));
+        assert_eq!(fate("devices/d/modules/m/messages/events/$.on="), Some(Fate::Dropped));
+        assert_eq!(fate("devices/d/modules/m/messages/events/$.on=o"), Some(Fate::Routed));
+        assert_eq!(fate("devices/d/messages/events/$.on=o"), Some(Fate::Routed));
+    }
+
+    proptest! {
+        /// What escapes a bag is written with changes ids, but no pair.
+        #[test]
+        fn a_bag_means_the_same_whether_or_not_its_topic_is_normalised(name in "\\PC{1,8}", value in "\\PC{0,8}") {
+            let plain = bag::write(&[(name, Some(value))]);
+            prop_assert_eq!(bag::read(&normalised(&format!("{plain}&%41"))), bag::read(&format!("{plain}&%41")));
+        }
+
+        /// A message delivered on its topic reads, as a PUBLISH to one's own events would, as what was sent.
+        #[test]
+        fn what_is_written_is_read(pairs in proptest::collection::btree_map("[a-z$.é /&=+%]{1,6}", "\\PC{1,6}", 0..4)) {
+            let sent: Pairs = pairs.into_iter().map(|(name, value)| (name, Some(value))).collect();
+            prop_assert_eq!(bag::read(&bag::write(&sent)), Ok(sent));
+        }
+    }
 }

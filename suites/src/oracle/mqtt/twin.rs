@@ -12,41 +12,33 @@ const PATCH: &str = "PATCH/properties/reported/";
 
 /// What a topic behind the prefix asks for. `$rid` is taken as it is spelled, escapes and all.
 pub fn request(rest: &str) -> Publish {
-    let (resource, rid) = match rest.strip_prefix(GET).or_else(|| rest.strip_prefix(PATCH)) {
-        Some(operand) => {
-            let (resource, query) = operand.split_once('?').unwrap_or((operand, ""));
-            (resource, rid(query))
-        }
-        None => return Publish::Fault,
-    };
+    let get = rest.strip_prefix(GET);
+    let Some(operand) = get.or_else(|| rest.strip_prefix(PATCH)) else { return Publish::Fault };
+    let (resource, query) = operand.split_once('?').unwrap_or((operand, ""));
     // One slash too many is tolerated.
     let specialised = !resource.strip_suffix('/').unwrap_or(resource).is_empty();
-    match (rest.starts_with(GET), rid) {
-        (_, Err(Repeated)) => Publish::Fault,
-        _ if specialised => Publish::Fault,
-        (true, Ok(rid)) if rid.is_empty() => Publish::Fault,
-        (true, Ok(rid)) => Publish::TwinGet { rid: rid.to_owned() },
-        (false, Ok(rid)) => Publish::TwinPatch { rid: rid.to_owned() },
+    match rid(query) {
+        Some(rid) if !specialised && get.is_none() => Publish::TwinPatch { rid: rid.to_owned() },
+        Some(rid) if !specialised && !rid.is_empty() => Publish::TwinGet { rid: rid.to_owned() },
+        _ => Publish::Fault,
     }
 }
 
-/// A name stands twice in a query.
-struct Repeated;
-
-/// The value of `$rid`, empty without one. A value runs to the next `&`, slashes and `=` included.
-fn rid(query: &str) -> Result<&str, Repeated> {
+/// The value of `$rid`, empty without one; `None` where any name stands twice. A value runs to the next `&`, slashes
+/// and `=` included.
+fn rid(query: &str) -> Option<&str> {
     let mut seen = Vec::new();
     let mut rid = "";
     // One `&` too many makes an empty name, which is a name like others: two of it are a repetition.
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if seen.contains(&name) {
-            return Err(Repeated);
+            return None;
         }
         seen.push(name);
         if name == "$rid" {
             rid = value;
         }
     }
-    Ok(rid)
+    Some(rid)
 }
