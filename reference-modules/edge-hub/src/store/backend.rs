@@ -90,6 +90,27 @@ impl Backend {
         }
     }
 
+    /// Passes by the keys from `from` up to but not `to`, in order.
+    pub(super) fn each_key(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        mut visit: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        match self {
+            Backend::Disk { partitions, .. } => {
+                for pair in partitions[space as usize].range(from..to) {
+                    visit(&pair.map_err(io::Error::other)?.0);
+                }
+            }
+            Backend::Memory { spaces, .. } => {
+                spaces[space as usize].range(from.to_vec()..to.to_vec()).for_each(|(key, _)| visit(key));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn last(&self, space: Space) -> io::Result<Option<Bytes>> {
         match self {
             Backend::Disk { partitions, .. } => {
