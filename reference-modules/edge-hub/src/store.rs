@@ -31,7 +31,6 @@ mod reference;
 
 use crate::core::{Copy, Entry, Envelope, QueueId, Timestamp};
 use backend::{Backend, Change, Space};
-pub use cleanup::Cleaned;
 use reference::Reference;
 
 /// The store.
@@ -72,6 +71,15 @@ pub struct QueueState {
     pub tail: u64,
     /// Entries between them.
     pub length: u64,
+}
+
+/// What a cleanup did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Messages nobody had taken, of which this was the last copy: sender and output.
+    pub expired: Vec<(String, String)>,
+    /// Entries that remain.
+    pub remaining: u64,
 }
 
 impl Store {

@@ -26,6 +26,10 @@ const SPACES: [(Space, &str); 5] = [
     (Space::Documents, "documents"),
 ];
 
+/// What a start may have to read again. Journals stay until every space that wrote to them has been flushed, and the
+/// rarely written ones are flushed only when half of this is reached.
+const MAX_JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
+
 /// One change of a commit.
 #[derive(Debug)]
 pub(super) enum Change {
@@ -41,8 +45,12 @@ pub(super) enum Backend {
 
 impl Backend {
     pub(super) fn on_disk(folder: &Path, sync: bool) -> io::Result<Backend> {
-        let keyspace =
-            fjall::Config::new(folder).flush_workers(1).compaction_workers(1).open().map_err(io::Error::other)?;
+        let keyspace = fjall::Config::new(folder)
+            .flush_workers(1)
+            .compaction_workers(1)
+            .max_journaling_size(MAX_JOURNAL_BYTES)
+            .open()
+            .map_err(io::Error::other)?;
         let partitions = SPACES
             .iter()
             .map(|(_, name)| keyspace.open_partition(name, PartitionCreateOptions::default()))

@@ -6,20 +6,11 @@ use std::io;
 
 use super::backend::{Change, Space};
 use super::reference::Reference;
-use super::{Store, entry_key, number, record};
+use super::{Cleaned, Store, entry_key, number, record};
 use crate::core::{Envelope, QueueId, Timestamp};
 
 /// Entries looked at before what is to be removed of them is written.
 const PAGE: usize = 1_024;
-
-/// What a cleanup did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cleaned {
-    /// Messages nobody had taken, of which this was the last copy: sender and output.
-    pub expired: Vec<(String, String)>,
-    /// Entries that remain.
-    pub remaining: u64,
-}
 
 impl Store {
     /// Removes what is settled or expired from the head of a queue, up to the first entry that is neither; or, if
