@@ -39,6 +39,11 @@ pub fn planted(id: &str) -> bool {
     PLANTED.get().is_some_and(|planted| *planted == id)
 }
 
+/// Whether a fault is planted at all. Short cuts are not taken then, since a fault may lie on the long way.
+pub fn any_planted() -> bool {
+    PLANTED.get().is_some()
+}
+
 /// A fault was named that cannot be planted.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot plant `{0}`: no such fault, or one is planted already; `edgecert list faults` names them all")]

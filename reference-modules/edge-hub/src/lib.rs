@@ -8,6 +8,8 @@
 //! - [`faults`]: defects that can be planted, to find out whether a suite would notice them.
 
 mod authenticate;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod boot;
 pub mod core;
 mod dial;

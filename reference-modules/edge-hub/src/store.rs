@@ -2,7 +2,8 @@
 //!
 //! - [`Store`]: the layout, the same over both backends.
 //! - `backend`: an ordered key-value space on disk (fjall, below `<StorageFolder>/edgeHub`) or in memory.
-//! - `record`: bytes of one message.
+//! - `record`: bytes of one message; `reference`: what a queue holds of it.
+//! - `cleanup`: what removes entries again.
 //!
 //! A commit on disk is one write to the journal, handed to the operating system before the commit returns: it outlives
 //! the process, even a SIGKILL. To outlive a power loss too, every commit must be synced (`edgecert__fsync=true`), which
@@ -24,10 +25,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 mod backend;
+mod cleanup;
 mod record;
+mod reference;
 
 use crate::core::{Copy, Entry, Envelope, QueueId, Timestamp};
 use backend::{Backend, Change, Space};
+use reference::Reference;
 
 /// The store.
 #[derive(Debug)]
@@ -35,6 +39,10 @@ pub struct Store {
     backend: Backend,
     queues: HashMap<QueueId, Opened>,
     changes: Vec<Change>,
+    /// Queues that refer to a message, where `changes` say so.
+    copies: HashMap<u64, u64>,
+    /// Changes were lost by a commit of the store's own, which the next commit has to tell.
+    lost: bool,
     next_message: u64,
     limit_bytes: Option<u64>,
 }
@@ -42,6 +50,8 @@ pub struct Store {
 #[derive(Debug)]
 struct Opened {
     name: String,
+    /// No entry stands before this position.
+    first: u64,
     checkpoint: u64,
     /// Position of the next entry.
     next: u64,
@@ -88,7 +98,15 @@ impl Store {
 
     fn over(backend: Backend) -> io::Result<Store> {
         let next_message = backend.last(Space::Messages)?.map_or(0, |key| number(&key) + 1);
-        Ok(Store { backend, queues: HashMap::new(), changes: Vec::new(), next_message, limit_bytes: None })
+        Ok(Store {
+            backend,
+            queues: HashMap::new(),
+            changes: Vec::new(),
+            copies: HashMap::new(),
+            lost: false,
+            next_message,
+            limit_bytes: None,
+        })
     }
 
     /// Limits the bytes an in-memory store takes; on disk there is no limit.
@@ -110,25 +128,26 @@ impl Store {
     /// When the store cannot be read.
     pub fn open_queue(&mut self, queue: QueueId, name: &str) -> io::Result<QueueState> {
         let checkpoint = self.backend.get(Space::Checkpoints, name.as_bytes())?.map_or(0, |value| number(&value));
-        let keys = self.backend.range(Space::Queues, &entry_key(name, 0), &entry_key(name, u64::MAX), usize::MAX)?;
-        let offsets: Vec<u64> = keys.iter().map(|(key, _)| number(key)).collect();
-        let tail = offsets.last().map_or(checkpoint, |last| (last + 1).max(checkpoint));
-        let state = QueueState {
+        let (mut first, mut last, mut entries, mut length) = (None, None, 0, 0);
+        self.backend.each_key(Space::Queues, &entry_key(name, 0), &entry_key(name, u64::MAX), |key| {
+            let offset = number(key);
+            first.get_or_insert(offset);
+            last = Some(offset);
+            entries += 1;
+            length += u64::from(offset >= checkpoint);
+        })?;
+        let tail = last.map_or(checkpoint, |last| (last + 1).max(checkpoint));
+        let state = QueueState { checkpoint, tail, length };
+        let opened = Opened {
+            name: name.to_owned(),
+            first: first.unwrap_or(tail),
             checkpoint,
-            tail,
-            length: offsets.iter().filter(|offset| **offset >= checkpoint).count() as u64,
+            next: tail,
+            committed: tail,
+            entries,
+            moved: false,
         };
-        self.queues.insert(
-            queue,
-            Opened {
-                name: name.to_owned(),
-                checkpoint,
-                next: tail,
-                committed: tail,
-                entries: offsets.len() as u64,
-                moved: false,
-            },
-        );
+        self.queues.insert(queue, opened);
         Ok(state)
     }
 
@@ -136,23 +155,6 @@ impl Store {
     pub fn close_queue(&mut self, queue: QueueId) {
         self.note_checkpoint(queue);
         self.queues.remove(&queue);
-    }
-
-    /// Erases a queue. Positions go on where they ended, should it be opened again.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn delete_queue(&mut self, queue: QueueId) -> io::Result<()> {
-        let Some(opened) = self.queues.remove(&queue) else { return Ok(()) };
-        let (from, to) = (entry_key(&opened.name, 0), entry_key(&opened.name, u64::MAX));
-        for (key, value) in self.backend.range(Space::Queues, &from, &to, usize::MAX)? {
-            self.changes.push(Change::Remove(Space::Queues, key));
-            if let Some(reference) = Reference::read(&value) {
-                self.drop_copy(reference.message)?;
-            }
-        }
-        self.put_checkpoint(&opened.name, opened.next);
-        Ok(())
     }
 
     /// Adds a message to queues, to be stored with the next commit; `None` when the store is full.
@@ -163,9 +165,9 @@ impl Store {
         let message = self.next_message;
         self.next_message += 1;
         let key = message.to_be_bytes().to_vec();
-        self.changes.push(Change::Put(Space::Messages, key.clone(), record::write(&envelope.message)));
+        self.changes.push(Change::Put(Space::Messages, key, record::write(&envelope.message)));
         if copies.len() > 1 {
-            self.changes.push(Change::Put(Space::Copies, key, copies.len().to_be_bytes().to_vec()));
+            self.put_copies(message, copies.len() as u64);
         }
         let mut offsets = Vec::with_capacity(copies.len());
         for copy in copies {
@@ -214,8 +216,9 @@ impl Store {
         for queue in queues {
             self.note_checkpoint(queue);
         }
+        self.copies.clear();
         let result = match std::mem::take(&mut self.changes) {
-            changes if changes.is_empty() => return Ok(()),
+            changes if changes.is_empty() => Ok(()),
             changes => self.backend.commit(changes),
         };
         for opened in self.queues.values_mut() {
@@ -224,7 +227,10 @@ impl Store {
             }
             opened.committed = opened.next;
         }
-        result
+        match std::mem::take(&mut self.lost) {
+            true => result.and(Err(io::Error::other("an earlier commit of the same group failed"))),
+            false => result,
+        }
     }
 
     /// Reads entries of a queue, and tells where to read on. Entries that cannot be decoded are passed over.
@@ -246,58 +252,6 @@ impl Store {
         Ok((entries, next))
     }
 
-    /// Removes what is settled or expired from the head of a queue, up to the first entry that is neither; or, if
-    /// `entire`, wherever it stands.
-    ///
-    /// # Errors
-    /// When the store cannot be read or written.
-    pub fn clean(
-        &mut self,
-        queue: QueueId,
-        checkpoint: u64,
-        skipped: &[u64],
-        entire: bool,
-        now: Timestamp,
-    ) -> io::Result<Cleaned> {
-        let mut cleaned = Cleaned { expired: Vec::new(), remaining: 0 };
-        let Some(opened) = self.queues.get(&queue) else { return Ok(cleaned) };
-        let (mut from, end) = (entry_key(&opened.name, 0), entry_key(&opened.name, u64::MAX));
-        let mut removed = 0;
-        'queue: loop {
-            let page = self.backend.range(Space::Queues, &from, &end, 256)?;
-            let Some((last, _)) = page.last() else { break };
-            from = [last.as_slice(), &[0]].concat();
-            for (key, value) in page {
-                let offset = number(&key);
-                let reference = Reference::read(&value);
-                let expired = reference.as_ref().is_none_or(|reference| reference.expired(now));
-                if offset >= checkpoint && !expired {
-                    if entire {
-                        continue;
-                    }
-                    break 'queue;
-                }
-                let untaken = skipped.contains(&offset) || offset >= checkpoint;
-                let sender = reference.as_ref().filter(|_| untaken).map(|reference| self.sender(reference.message));
-                self.changes.push(Change::Remove(Space::Queues, key));
-                removed += 1;
-                let last_copy = match &reference {
-                    Some(reference) => self.drop_copy(reference.message)?,
-                    None => false,
-                };
-                if last_copy {
-                    cleaned.expired.extend(sender.transpose()?.flatten());
-                }
-            }
-        }
-        self.commit()?;
-        if let Some(opened) = self.queues.get_mut(&queue) {
-            opened.entries = opened.entries.saturating_sub(removed);
-            cleaned.remaining = opened.entries;
-        }
-        Ok(cleaned)
-    }
-
     fn entry(&self, offset: u64, value: &[u8]) -> io::Result<Option<Entry>> {
         let Some(reference) = Reference::read(value) else { return Ok(None) };
         let message = self.backend.get(Space::Messages, &reference.message.to_be_bytes())?;
@@ -309,34 +263,6 @@ impl Store {
         }))
     }
 
-    fn sender(&self, message: u64) -> io::Result<Option<(String, String)>> {
-        let record = self.backend.get(Space::Messages, &message.to_be_bytes())?;
-        Ok(record.as_deref().and_then(record::read).map(|message| {
-            let envelope = Envelope::stored(message);
-            (envelope.sender.to_string(), envelope.output().to_owned())
-        }))
-    }
-
-    /// One queue less refers to a message. True when it was the last; then the message goes too.
-    fn drop_copy(&mut self, message: u64) -> io::Result<bool> {
-        let key = message.to_be_bytes().to_vec();
-        let pending = self.changes.iter().rev().find_map(|change| match change {
-            Change::Put(Space::Copies, known, value) if *known == key => Some(number(value)),
-            _ => None,
-        });
-        let copies = match pending {
-            Some(copies) => copies,
-            None => self.backend.get(Space::Copies, &key)?.map_or(1, |value| number(&value)),
-        };
-        if copies > 1 {
-            self.changes.push(Change::Put(Space::Copies, key, (copies - 1).to_be_bytes().to_vec()));
-            return Ok(false);
-        }
-        self.changes.push(Change::Remove(Space::Copies, key.clone()));
-        self.changes.push(Change::Remove(Space::Messages, key));
-        Ok(true)
-    }
-
     fn note_checkpoint(&mut self, queue: QueueId) {
         let Some(opened) = self.queues.get_mut(&queue) else { return };
         if std::mem::take(&mut opened.moved) {
@@ -345,36 +271,15 @@ impl Store {
         }
     }
 
+    fn put_copies(&mut self, message: u64, copies: u64) {
+        self.copies.insert(message, copies);
+        let key = message.to_be_bytes().to_vec();
+        self.changes.push(Change::Put(Space::Copies, key, copies.to_be_bytes().to_vec()));
+    }
+
     fn put_checkpoint(&mut self, name: &str, offset: u64) {
         let value = offset.to_be_bytes().to_vec();
         self.changes.push(Change::Put(Space::Checkpoints, name.as_bytes().to_vec(), value));
-    }
-}
-
-/// What a queue holds of a message.
-struct Reference {
-    message: u64,
-    enqueued: Timestamp,
-    time_to_live_millis: Option<u64>,
-}
-
-impl Reference {
-    fn write(&self) -> Vec<u8> {
-        let time_to_live = self.time_to_live_millis.unwrap_or(u64::MAX);
-        [self.message, self.enqueued.as_millis(), time_to_live].map(u64::to_be_bytes).concat()
-    }
-
-    fn read(value: &[u8]) -> Option<Reference> {
-        let mut fields = value.chunks_exact(8).map(number);
-        Some(Reference {
-            message: fields.next()?,
-            enqueued: Timestamp::from_millis(fields.next()?),
-            time_to_live_millis: Some(fields.next()?).filter(|millis| *millis != u64::MAX),
-        })
-    }
-
-    fn expired(&self, now: Timestamp) -> bool {
-        self.time_to_live_millis.is_some_and(|limit| now.since(self.enqueued).as_millis() >= u128::from(limit))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which message goes where: configuration, route strings, conditions, fan-out.
 //!
 //! - `config`: the desired document, read as a whole (the parse stage); `route`: one route string in it.
-//! - `table`: all conditions compiled (the compile stage), and the decision for one message.
+//! - `table`: all conditions compiled (the compile stage), and the decision for one message; `index` finds the routes
+//!   that may take it.
 //! - `lexer`, `parser`, `leniency`: from text to a tree; `check`, `functions`: from a tree to typed nodes.
 //! - `evaluate`, `value`, `text`: what nodes give for a message.
 //! - `body`, `lenient_json`: what `$body` sees.
@@ -14,6 +15,7 @@ mod condition;
 mod config;
 mod evaluate;
 mod functions;
+mod index;
 mod leniency;
 mod lenient_json;
 mod letter_case;

@@ -26,6 +26,10 @@ const SPACES: [(Space, &str); 5] = [
     (Space::Documents, "documents"),
 ];
 
+/// What a start may have to read again. Journals stay until every space that wrote to them has been flushed, and the
+/// rarely written ones are flushed only when half of this is reached.
+const MAX_JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
+
 /// One change of a commit.
 #[derive(Debug)]
 pub(super) enum Change {
@@ -41,8 +45,12 @@ pub(super) enum Backend {
 
 impl Backend {
     pub(super) fn on_disk(folder: &Path, sync: bool) -> io::Result<Backend> {
-        let keyspace =
-            fjall::Config::new(folder).flush_workers(1).compaction_workers(1).open().map_err(io::Error::other)?;
+        let keyspace = fjall::Config::new(folder)
+            .flush_workers(1)
+            .compaction_workers(1)
+            .max_journaling_size(MAX_JOURNAL_BYTES)
+            .open()
+            .map_err(io::Error::other)?;
         let partitions = SPACES
             .iter()
             .map(|(_, name)| keyspace.open_partition(name, PartitionCreateOptions::default()))
@@ -88,6 +96,27 @@ impl Backend {
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect()),
         }
+    }
+
+    /// Passes by the keys from `from` up to but not `to`, in order.
+    pub(super) fn each_key(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        mut visit: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        match self {
+            Backend::Disk { partitions, .. } => {
+                for pair in partitions[space as usize].range(from..to) {
+                    visit(&pair.map_err(io::Error::other)?.0);
+                }
+            }
+            Backend::Memory { spaces, .. } => {
+                spaces[space as usize].range(from.to_vec()..to.to_vec()).for_each(|(key, _)| visit(key));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn last(&self, space: Space) -> io::Result<Option<Bytes>> {

@@ -130,3 +130,55 @@ fn a_full_store_takes_no_message_but_still_takes_documents() {
     store.limit(None);
     assert!(store.append(&envelope("z"), T0, &[to(A, None)]).is_some());
 }
+
+#[test]
+fn a_cleanup_of_many_pages_leaves_what_others_wait_for() {
+    both(|mut store| {
+        store.open_queue(A, "a").expect("opens");
+        store.open_queue(B, "b").expect("opens");
+        for _ in 0..3_000 {
+            store.append(&envelope("x"), T0, &[to(A, None), to(B, None)]);
+        }
+        store.append(&envelope("y"), T0, &[to(A, None)]);
+        store.commit().expect("commits");
+        assert_eq!(store.clean(A, 3_000, &[], false, LATER).expect("cleans").remaining, 1);
+        assert_eq!(bodies(&store, A, 0), ["y"]);
+        assert_eq!(bodies(&store, B, 2_990).len(), 10);
+        assert_eq!(store.clean(B, 3_000, &[], false, LATER).expect("cleans").remaining, 0);
+        assert!(store.backend.last(Space::Copies).expect("readable").is_none());
+        assert_eq!(store.backend.last(Space::Messages).expect("readable"), Some(3_000_u64.to_be_bytes().to_vec()));
+    });
+}
+
+#[test]
+fn a_cleanup_of_an_empty_queue_does_not_pass_over_what_comes() {
+    both(|mut store| {
+        store.open_queue(A, "a").expect("opens");
+        store.append(&envelope("x"), T0, &[to(A, None)]);
+        assert_eq!(store.clean(A, 0, &[], false, LATER).expect("cleans").remaining, 1);
+        store.append(&envelope("y"), T0, &[to(A, None)]);
+        store.commit().expect("commits");
+        assert_eq!(store.clean(A, 2, &[], false, LATER).expect("cleans").remaining, 0);
+        assert!(store.backend.last(Space::Queues).expect("readable").is_none());
+    });
+}
+
+#[test]
+fn a_deleted_queue_leaves_nothing_of_what_was_just_added() {
+    both(|mut store| {
+        store.open_queue(A, "a").expect("opens");
+        store.append(&envelope("x"), T0, &[to(A, None)]);
+        store.delete_queue(A).expect("deletes");
+        store.commit().expect("commits");
+        assert!(store.backend.last(Space::Messages).expect("readable").is_none());
+        assert!(store.backend.last(Space::Queues).expect("readable").is_none());
+    });
+}
+
+#[test]
+fn a_commit_answers_for_an_earlier_one_of_the_store_itself() {
+    let mut store = Store::in_memory();
+    store.lost = true;
+    assert!(store.commit().is_err());
+    assert!(store.commit().is_ok());
+}

@@ -2,6 +2,7 @@
 
 use super::check::{self, TypeError};
 use super::evaluate::Evaluation;
+use super::letter_case::Name;
 use super::lexer::{self, Token};
 use super::message::Message;
 use super::node::Typed;
@@ -47,6 +48,14 @@ impl Condition {
             Truth::True => Outcome::True,
             Truth::False => Outcome::False,
             Truth::Undefined => Outcome::Undefined,
+        }
+    }
+
+    /// A text that an application property must have for this to be true, if it is easily seen.
+    pub(super) fn required_text(&self) -> Option<(&Name, &str)> {
+        match &self.0 {
+            Typed::Truth(node) => node.required_text(),
+            _ => None,
         }
     }
 

@@ -59,6 +59,11 @@ impl Name {
         key.chars().map(upper).eq(self.folded.chars())
     }
 
+    /// The [`fold`] of every key that is this name.
+    pub(super) fn folded(&self) -> &str {
+        &self.folded
+    }
+
     pub(super) fn written(&self) -> &str {
         &self.written
     }

@@ -92,3 +92,18 @@ pub(super) enum DynamicNode {
     /// A static part next to a dynamic one.
     Lifted(Box<Typed>),
 }
+
+impl TruthNode {
+    /// A text that an application property must have for this to be true, if it is easily seen.
+    pub(super) fn required_text(&self) -> Option<(&Name, &str)> {
+        match self {
+            TruthNode::And(operands) => operands.iter().find_map(TruthNode::required_text),
+            TruthNode::CompareTexts(Comparison::Equal, operands) => match operands.as_ref() {
+                (TextNode::Application(name), TextNode::Literal(Text::Unicode(text)))
+                | (TextNode::Literal(Text::Unicode(text)), TextNode::Application(name)) => Some((name, text)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}

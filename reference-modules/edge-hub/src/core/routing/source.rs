@@ -2,7 +2,7 @@
 
 use super::letter_case;
 use super::message::MessageSource;
-use crate::faults::planted;
+use crate::faults::{self, planted};
 
 /// The path as it is compared: without trailing `*` and `/`, then with exactly one `/`.
 pub(super) fn normalised(path: &str) -> String {
@@ -44,15 +44,20 @@ impl Source {
         Source { folded: comparable(normalised) }
     }
 
-    /// Whether messages of this source are considered. Both sides end in `/`, so only whole segments match.
-    pub(super) fn takes(&self, source: &MessageSource) -> bool {
+    /// With what a path begins that is taken; `None` when a planted fault may have it otherwise.
+    pub(super) fn prefix(&self) -> Option<&str> {
+        Some(self.folded.as_str()).filter(|_| !faults::any_planted())
+    }
+
+    /// Whether messages of this source, which has this [`compared`] path, are considered. Both sides end in `/`, so
+    /// only whole segments match.
+    pub(super) fn takes(&self, source: &MessageSource, path: &str) -> bool {
         if *source == MessageSource::TwinChange
             && planted("SRC02-everything-leaves-out-twin-changes")
             && self.folded == "/"
         {
             return false;
         }
-        let path = comparable(&source.path());
         if planted("R18-source-matches-by-raw-prefix") {
             return path.starts_with(self.folded.trim_end_matches('/'));
         }
@@ -73,7 +78,7 @@ impl Source {
             }
         }
         if planted("SRC09-inner-star-is-a-wildcard") {
-            return segments_match(&self.folded, &path);
+            return segments_match(&self.folded, path);
         }
         if planted("SRC12-device-events-are-messages") && *source == MessageSource::Device {
             return ["/messages/", "/messages/events/", "/devicelifecycleevents/"]
@@ -82,6 +87,11 @@ impl Source {
         }
         path.starts_with(&self.folded)
     }
+}
+
+/// The path of a message as routes compare it.
+pub(super) fn compared(source: &MessageSource) -> String {
+    comparable(&source.path())
 }
 
 fn comparable(path: &str) -> String {
@@ -101,7 +111,7 @@ mod tests {
     use super::*;
 
     fn takes(path: &str, source: &MessageSource) -> bool {
-        Source::new(&normalised(path)).takes(source)
+        Source::new(&normalised(path)).takes(source, &compared(source))
     }
 
     fn module(output: Option<&str>) -> MessageSource {

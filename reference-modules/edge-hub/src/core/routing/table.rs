@@ -3,9 +3,10 @@
 use super::condition::Condition;
 use super::config::{Config, RouteSpec};
 use super::evaluate::Evaluation;
+use super::index::Index;
 use super::message::Message;
 use super::sink::Sink;
-use super::source::Source;
+use super::source::{self, Source};
 use crate::faults::planted;
 
 /// Where a message goes, and how urgently.
@@ -38,6 +39,7 @@ struct CompiledRoute {
 #[derive(Debug)]
 pub struct RoutingTable {
     routes: Vec<CompiledRoute>,
+    index: Index,
     sinks: Vec<(Sink, u32)>,
 }
 
@@ -50,16 +52,36 @@ impl RoutingTable {
         let mut sinks: Vec<_> = config.routes.iter().map(|route| (route.sink.clone(), route.priority)).collect();
         sinks.sort();
         sinks.dedup();
-        let routes = config.routes.iter().map(compiled).collect::<Result<_, _>>()?;
-        Ok(RoutingTable { routes, sinks })
+        let routes = config.routes.iter().map(compiled).collect::<Result<Vec<_>, _>>()?;
+        let mut index = Index::default();
+        for (number, route) in routes.iter().enumerate() {
+            index.add(number, &route.source, &route.condition);
+        }
+        Ok(RoutingTable { routes, index, sinks })
     }
 
     /// Where this message goes: one destination for each distinct sink, none when no route matches.
     pub fn destinations(&self, message: &Message) -> Vec<Destination> {
+        let path = source::compared(&message.source);
+        self.destinations_among(self.index.candidates(&path, message), &path, message)
+    }
+
+    /// What the index has to agree with.
+    #[cfg(test)]
+    pub(super) fn destinations_asking_all(&self, message: &Message) -> Vec<Destination> {
+        self.destinations_among(0..self.routes.len(), &source::compared(&message.source), message)
+    }
+
+    fn destinations_among(
+        &self,
+        candidates: impl IntoIterator<Item = usize>,
+        path: &str,
+        message: &Message,
+    ) -> Vec<Destination> {
         let evaluation = Evaluation::of(message);
         let mut destinations: Vec<Destination> = Vec::new();
-        for route in &self.routes {
-            if !route.source.takes(&message.source) || !route.condition.routes(&evaluation) {
+        for route in candidates.into_iter().map(|number| &self.routes[number]) {
+            if !route.source.takes(&message.source, path) || !route.condition.routes(&evaluation) {
                 continue;
             }
             match destinations.iter_mut().find(|known| same_endpoint(&known.sink, &route.destination.sink)) {
