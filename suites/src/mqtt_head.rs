@@ -1,8 +1,13 @@
 //! The MQTT head: what a connection may do, and what becomes of one that does wrong.
 
+pub mod broken_packets;
+pub mod dialogue;
+
 use harness::runner::Test;
 
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
-    Vec::new()
+    let mut tests = Vec::new();
+    tests.extend(broken_packets::tests());
+    tests
 }

@@ -183,9 +183,14 @@ fn publish(flags: u8, body: &Bytes) -> Result<Packet, Undecodable> {
 fn subscribe(body: &Bytes) -> Result<Packet, Undecodable> {
     let (subscribe, used) = Subscribe::parse(body)?;
     let mut filters = Vec::with_capacity(subscribe.entries().len());
+    let mut options_at = 2;
     for entry in subscribe.entries() {
         let filter = entry.topic_filter();
-        if !well_formed(filter) {
+        options_at += 2 + filter.len();
+        // The library lets reserved bits beside the QoS pass.
+        let reserved = body.get(options_at).is_none_or(|options| options & !3 != 0);
+        options_at += 1;
+        if !well_formed(filter) || reserved {
             return Err(Undecodable::Malformed);
         }
         filters.push((filter.to_owned(), entry.sub_opts().qos() as u8));
@@ -354,6 +359,8 @@ mod tests {
             &[0x82, 0x06, 0x00, 0x00, 0x00, 0x01, b'a', 0x00],
             &[0x82, 0x08, 0x00, 0x01, 0x00, 0x03, b'a', b'#', b'b', 0x00],
             &[0x30, 0x05, 0x00, 0x03, b'a', b'/', b'#'],
+            &[0x82, 0x06, 0x00, 0x01, 0x00, 0x01, b'a', 0x03],
+            &[0x82, 0x0a, 0x00, 0x01, 0x00, 0x01, b'b', 0x01, 0x00, 0x01, b'a', 0x04],
             &[0x30, 0x02, 0x00, 0x00],
             &[0x36, 0x05, 0x00, 0x01, b'a', 0x00, 0x01],
             &[0x32, 0x05, 0x00, 0x01, b'a', 0x00, 0x00],
