@@ -4,6 +4,7 @@
 mod condition;
 mod message;
 pub mod mqtt_packet;
+pub mod mqtt_topic;
 mod source;
 
 pub use condition::{broken_condition, condition};

@@ -2,11 +2,12 @@
 //! model of packets.
 
 use harness::client::mqtt::ConnectError;
+use harness::client::property_bag;
 use harness::client::raw_mqtt::received::Published;
 use harness::client::raw_mqtt::{Connect, Packet, RawError, RawMqtt, packet};
-use harness::deadline;
+use harness::deadline::{self, Deadline, Expired};
 use harness::environment::Environment;
-use harness::observe::history::Identity;
+use harness::observe::history::{self, Identity};
 use harness::outcome::Violation;
 use harness::stage::StageError;
 
@@ -276,4 +277,57 @@ impl Due {
         }
         format!("the connection stands, and there is still to come: {}", told.join(", "))
     }
+}
+
+/// The next PUBLISH of the hub; `None` when it closed the connection.
+///
+/// # Errors
+/// [`Expired`] when neither comes in time.
+pub async fn next_message(connection: &mut RawMqtt, deadline: Deadline) -> Result<Option<Published>, Expired> {
+    let next = async {
+        loop {
+            match connection.next().await {
+                Some(packet) => {
+                    if let Some(published) = packet.publish() {
+                        return Some(published);
+                    }
+                }
+                None => return None,
+            }
+        }
+    };
+    deadline.wait("a PUBLISH from the hub", next).await
+}
+
+/// As [`next_message`], acknowledged at once, by its mark; what came instead otherwise.
+pub async fn next_mark(connection: &mut RawMqtt, deadline: Deadline) -> Result<String, String> {
+    match next_message(connection, deadline).await {
+        Ok(Some(published)) => {
+            if let Some(id) = published.id {
+                connection.write(&packet::puback(id)).await;
+            }
+            Ok(mark_of(&published))
+        }
+        Ok(None) => Err("the hub closed the connection".to_owned()),
+        Err(expired) => Err(expired.to_string()),
+    }
+}
+
+/// Whether the connection stands and the hub has sent nothing; says what is wrong otherwise.
+pub async fn quiet(connection: &mut RawMqtt) -> Result<(), String> {
+    match connection.ping().await {
+        Ok(Some(before)) => match before.first() {
+            None => Ok(()),
+            Some(packet) => Err(format!("the hub wrote {packet}")),
+        },
+        Ok(None) => Err("the hub closed the connection".to_owned()),
+        Err(expired) => Err(expired.to_string()),
+    }
+}
+
+/// The mark a delivered message carries; its whole topic when it carries none.
+pub fn mark_of(published: &Published) -> String {
+    let bag = published.topic.splitn(7, '/').nth(6).unwrap_or_default();
+    let (properties, _) = property_bag::read(bag);
+    history::value_of(&properties, history::MARK).map_or_else(|| published.topic.clone(), str::to_owned)
 }

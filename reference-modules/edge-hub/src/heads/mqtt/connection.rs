@@ -306,9 +306,10 @@ impl Connection<'_> {
         let message = &envelope.message;
         let topic = topics::input(&self.client, input, &message.properties, &message.system);
         let wanted = match message.properties.iter().find(|(name, _)| name == "mqtt-qos") {
-            Some((_, None)) => return Err(End::Abrupt),
+            // The product fails on a value that is empty, and with it the receiver's connection, for ever.
+            Some((_, None)) if planted("QOS07-empty-qos-property-drops-the-receiver") => return Err(End::Abrupt),
             Some((_, Some(value))) => level(value),
-            None => 1,
+            Some((_, None)) | None => 1,
         };
         let Some(granted) = self.subscriptions.granted(&topic) else {
             self.settled(delivery, DeliveryOutcome::Rejected);
