@@ -289,7 +289,7 @@ fn drawn() -> impl Strategy<Value = Drawn> {
 }
 
 fn few() -> impl Strategy<Value = Vec<Drawn>> {
-    vec(drawn(), 1..=60)
+    vec(drawn(), 1..=44)
 }
 
 fn many() -> impl Strategy<Value = Vec<Drawn>> {
