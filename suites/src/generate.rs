@@ -5,6 +5,7 @@ mod bag;
 mod condition;
 mod message;
 pub mod mqtt_packet;
+pub mod mqtt_topic;
 mod source;
 
 pub use bag::bag;

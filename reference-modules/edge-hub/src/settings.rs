@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::faults::planted;
+
 /// Why the hub cannot start with these variables.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -174,6 +176,9 @@ impl Variables {
     /// A span of time as `hh:mm:ss`; zero or unreadable is none.
     fn span(&self, name: &str, default: Option<Duration>) -> Option<Duration> {
         match self.text(name) {
+            Some(text) if planted("E10-unreadable-span-ends-the-hub") => {
+                span(text).map(Some).unwrap_or_else(|| panic!("{name}: {text} is no span of time"))
+            }
             Some(text) => span(text).filter(|span| !span.is_zero()),
             None => default,
         }
@@ -195,9 +200,15 @@ impl Variables {
     fn mqtt(&self) -> Mqtt {
         Mqtt {
             enabled: self.flag("mqttSettings__enabled", true),
-            max_inbound_message_bytes: self.number("mqttSettings__MaxInboundMessageSize", 262_144),
+            max_inbound_message_bytes: match planted("CFG02-packet-limit-cannot-be-set") {
+                true => 262_144,
+                false => self.number("mqttSettings__MaxInboundMessageSize", 262_144),
+            },
             connect_arrival_timeout: self.span("mqttSettings__ConnectArrivalTimeout", Some(Duration::from_secs(60))),
-            max_keep_alive: self.span("mqttSettings__MaxKeepAliveTimeout", Some(Duration::from_secs(600))),
+            max_keep_alive: match planted("CFG02-keep-alive-bound-cannot-be-set") {
+                true => Some(Duration::from_secs(600)),
+                false => self.span("mqttSettings__MaxKeepAliveTimeout", Some(Duration::from_secs(600))),
+            },
             abort_on_out_of_order_puback: self.flag("mqttSettings__AbortOnOutOfOrderPubAck", false),
         }
     }

@@ -12,6 +12,8 @@ use mqtt_protocol_core::mqtt::packet::v3_1_1::{
 use mqtt_protocol_core::mqtt::packet::{Qos, SubEntry, SubOpts};
 use mqtt_protocol_core::mqtt::result_code::{ConnectReturnCode, MqttError, SubackReturnCode};
 
+use crate::faults::planted;
+
 /// Why bytes are no packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecodable {
@@ -112,7 +114,8 @@ pub fn take(received: &mut BytesMut, limit: usize) -> Result<Option<Packet>, Und
             return Err(Undecodable::Malformed);
         }
     }
-    if header + length > limit {
+    let limit = limit - usize::from(planted("LIM01-limit-is-one-byte-short"));
+    if header + length > limit && !planted("LIM01-oversized-packet-is-taken") {
         return Err(Undecodable::Malformed);
     }
     if received.len() < header + length {
@@ -166,7 +169,8 @@ fn publish(flags: u8, body: &Bytes) -> Result<Packet, Undecodable> {
     let id = publish.packet_id();
     // The product looks for wildcards behind the first character only.
     let mut behind_first = publish.topic_name().chars();
-    if behind_first.next().is_none() || behind_first.any(|character| matches!(character, '#' | '+')) || id == Some(0) {
+    let wild = behind_first.next().is_none() || behind_first.any(|character| matches!(character, '#' | '+'));
+    if (wild && !planted("ERR02-wildcard-topic-is-dropped")) || id == Some(0) {
         return Err(Undecodable::Malformed);
     }
     let payload = body.slice(body.len() - publish.payload().len()..);
@@ -183,9 +187,14 @@ fn publish(flags: u8, body: &Bytes) -> Result<Packet, Undecodable> {
 fn subscribe(body: &Bytes) -> Result<Packet, Undecodable> {
     let (subscribe, used) = Subscribe::parse(body)?;
     let mut filters = Vec::with_capacity(subscribe.entries().len());
+    let mut options_at = 2;
     for entry in subscribe.entries() {
         let filter = entry.topic_filter();
-        if !well_formed(filter) {
+        options_at += 2 + filter.len();
+        // The library lets reserved bits beside the QoS pass.
+        let reserved = body.get(options_at).is_none_or(|options| options & !3 != 0);
+        options_at += 1;
+        if !well_formed(filter) || reserved {
             return Err(Undecodable::Malformed);
         }
         filters.push((filter.to_owned(), entry.sub_opts().qos() as u8));
@@ -214,14 +223,15 @@ fn well_formed(filter: &str) -> bool {
         good &= match level {
             "#" => last,
             "+" => true,
-            other => !other.contains(['#', '+']),
+            other => !other.contains(['#', '+']) || planted("SUB07-misplaced-wildcard-is-granted"),
         };
     }
     good
 }
 
 fn id_alone(body: &Bytes) -> Result<u16, Undecodable> {
-    if body.len() == 2 { id_first(body) } else { Err(Undecodable::Malformed) }
+    let surplus = body.len() > 2 && planted("ERR01-surplus-bytes-are-ignored");
+    if body.len() == 2 || surplus { id_first(body) } else { Err(Undecodable::Malformed) }
 }
 
 fn id_first(body: &Bytes) -> Result<u16, Undecodable> {
@@ -275,6 +285,27 @@ pub fn write_publish(topic: &str, id: Option<u16>, payload: &[u8]) -> Result<Vec
     Ok(publish.build()?.to_continuous_buffer())
 }
 
+/// PUBLISH at QoS 1 whose topic may be longer than its length can say, as the product writes it: only a planted fault
+/// does.
+pub fn write_wrapped(topic: &str, payload: &[u8]) -> Vec<u8> {
+    let said = u16::try_from(topic.len() % 0x1_0000).unwrap_or_default();
+    let mut bytes = vec![0x32];
+    let mut length = 2 + topic.len() + 2 + payload.len();
+    loop {
+        let low = u8::try_from(length % 128).unwrap_or_default();
+        length /= 128;
+        bytes.push(if length > 0 { low | 0x80 } else { low });
+        if length == 0 {
+            break;
+        }
+    }
+    bytes.extend(said.to_be_bytes());
+    bytes.extend(topic.as_bytes());
+    bytes.extend([0, 1]);
+    bytes.extend(payload);
+    bytes
+}
+
 /// PUBACK.
 pub fn write_puback(id: u16) -> Vec<u8> {
     Puback::builder().packet_id(id).build().expect("ids are not zero").to_continuous_buffer()
@@ -293,9 +324,13 @@ pub fn write_subscribe(id: u16, filters: &[&str]) -> Result<Vec<u8>, Unwritable>
     Ok(subscribe.to_continuous_buffer())
 }
 
+/// In the place of a granted QoS: the filter is refused. The product never writes it.
+pub const REFUSED: u8 = 0x80;
+
 /// SUBACK.
 pub fn write_suback(id: u16, granted: &[u8]) -> Vec<u8> {
-    let codes = granted.iter().map(|qos| match qos {
+    let codes = granted.iter().map(|qos| match *qos {
+        REFUSED => SubackReturnCode::Failure,
         0 => SubackReturnCode::SuccessMaximumQos0,
         _ => SubackReturnCode::SuccessMaximumQos1,
     });
@@ -354,6 +389,8 @@ mod tests {
             &[0x82, 0x06, 0x00, 0x00, 0x00, 0x01, b'a', 0x00],
             &[0x82, 0x08, 0x00, 0x01, 0x00, 0x03, b'a', b'#', b'b', 0x00],
             &[0x30, 0x05, 0x00, 0x03, b'a', b'/', b'#'],
+            &[0x82, 0x06, 0x00, 0x01, 0x00, 0x01, b'a', 0x03],
+            &[0x82, 0x0a, 0x00, 0x01, 0x00, 0x01, b'b', 0x01, 0x00, 0x01, b'a', 0x04],
             &[0x30, 0x02, 0x00, 0x00],
             &[0x36, 0x05, 0x00, 0x01, b'a', 0x00, 0x01],
             &[0x32, 0x05, 0x00, 0x01, b'a', 0x00, 0x00],

@@ -23,6 +23,11 @@ pub enum Reaction {
     Pingresp,
     /// The connection is closed without an answer; the requirement that says so.
     Close(&'static str),
+    /// As [`Reaction::Close`], once the packet has been dealt with like any PUBLISH: what is answered out of turn, as
+    /// PINGREQ is, may still be answered.
+    CloseInTurn(&'static str),
+    /// The client has left in good order; nothing is expected any more.
+    Left,
     /// The hub may do this, or close.
     Open(Box<Reaction>),
 }
@@ -45,7 +50,7 @@ impl Stream {
         self.buffer.extend(bytes);
         let mut reactions = Vec::new();
         while let Some((used, reaction)) = first(&self.buffer, self.limit) {
-            let closed = matches!(reaction, Reaction::Close(_));
+            let closed = matches!(reaction, Reaction::Close(_) | Reaction::CloseInTurn(_) | Reaction::Left);
             reactions.push(reaction);
             self.buffer.drain(..used.min(self.buffer.len()));
             if closed {
@@ -104,9 +109,44 @@ fn first(bytes: &[u8], limit: usize) -> Option<(usize, Reaction)> {
 
 fn open(reaction: Reaction) -> Reaction {
     match reaction {
-        Reaction::Close(_) | Reaction::Open(_) => reaction,
+        Reaction::Close(_) | Reaction::CloseInTurn(_) | Reaction::Left | Reaction::Open(_) => reaction,
         settled => Reaction::Open(Box::new(settled)),
     }
+}
+
+/// Whether the first packet of these bytes is a CONNECT that a hub may accept, the client's rights aside. `None` when
+/// it is not whole.
+///
+/// Names that hold odd characters may be refused too, so this says only what must not be accepted.
+pub fn acceptable(bytes: &[u8], limit: usize) -> Option<bool> {
+    let (begins, length) = match header(bytes) {
+        Header::Unfinished => return None,
+        Header::TooLong => return Some(false),
+        Header::Whole { begins, length } if begins + length > limit => return Some(false),
+        Header::Whole { begins, length } => (begins, length),
+    };
+    let mut body = Body { bytes: bytes.get(begins..begins + length)?, odd: false };
+    Some(bytes[0] == 0x10 && connect(&mut body).is_some() && body.bytes.is_empty())
+}
+
+fn connect(body: &mut Body<'_>) -> Option<()> {
+    let name = body.text()?;
+    let (level, flags) = (body.byte()?, body.byte()?);
+    body.number()?;
+    body.text()?;
+    let (will, user, password) = (flags & 4 != 0, flags & 0x80 != 0, flags & 0x40 != 0);
+    if will {
+        body.text()?;
+        body.blob()?;
+    }
+    if user {
+        body.text()?;
+    }
+    if password {
+        body.blob()?;
+    }
+    let consistent = flags & 1 == 0 && (will || flags & 0x38 == 0) && flags & 0x18 != 0x18 && (user || !password);
+    (name == "MQTT" && level == 4 && consistent).then_some(())
 }
 
 /// `None` for a packet that cannot be decoded.
@@ -141,8 +181,7 @@ fn packet(first: u8, body: &[u8]) -> Option<Reaction> {
             }
         }
         (12, 0) => Reaction::Pingresp,
-        // DISCONNECT ends the connection in good order, a second CONNECT in bad.
-        (14, 0) if body.bytes.is_empty() => return Some(Reaction::Close("MQTT-ERR-01")),
+        (14, 0) => Reaction::Left,
         _ => return None,
     };
     if !body.bytes.is_empty() {
@@ -167,8 +206,8 @@ fn publish(flags: u8, body: &mut Body<'_>) -> Option<Reaction> {
     }
     let done = if qos == 0 { Reaction::Silent } else { Reaction::Puback(id) };
     let done = match mqtt_topic::wanted(&topic) {
-        Wanted::Close(requirement) => return Some(Reaction::Close(requirement)),
-        _ if qos == 2 => return Some(Reaction::Close("MQTT-QOS-02")),
+        Wanted::Close(requirement) => return Some(Reaction::CloseInTurn(requirement)),
+        _ if qos == 2 => return Some(Reaction::CloseInTurn("MQTT-QOS-02")),
         Wanted::Unsettled => open(done),
         _ => done,
     };
@@ -207,10 +246,16 @@ impl Body<'_> {
         self.number().filter(|id| *id != 0)
     }
 
-    fn text(&mut self) -> Option<String> {
+    fn blob(&mut self) -> Option<&[u8]> {
         let length = usize::from(self.number()?);
-        let text = self.bytes.get(..length)?;
+        let blob = self.bytes.get(..length)?;
         self.bytes = &self.bytes[length..];
+        Some(blob)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let text = self.blob()?.to_vec();
+        let text = text.as_slice();
         let read = String::from_utf8_lossy(text);
         let warned = |character: char| {
             character.is_control()
@@ -262,7 +307,6 @@ mod tests {
             (vec![0x62, 2, 0, 1], "MQTT-ERR-03"),
             (vec![0x82, 6, 0, 1, 0, 1, b'a', 3], "MQTT-SUB-07"),
             (packet::publish(1, "a/#", b""), "MQTT-ERR-02"),
-            (packet::publish(1, "$iothub/twin/unknown", b""), "MQTT-TWIN-07"),
             (vec![0x30, 0xff, 0xff, 0x7f], "MQTT-LIM-01"),
         ] {
             let bytes = [bytes, packet::PINGREQ.to_vec()].concat();

@@ -46,7 +46,7 @@ pub fn wanted(topic: &str) -> Wanted {
         return match twin {
             "PATCH/properties/reported/" => Wanted::Request,
             _ if twin.starts_with("GET/") || twin.starts_with("PATCH/properties/reported/") => Wanted::Unsettled,
-            _ => Wanted::Close("MQTT-TWIN-07"),
+            _ => Wanted::Close("MQTT-PUB-07"),
         };
     }
     let topic = with_odd_characters_resolved(topic);

@@ -92,6 +92,11 @@ impl Clients {
             .map(|(_, state)| state)
     }
 
+    /// Connections of everybody who takes input messages.
+    pub fn receivers(&self) -> impl Iterator<Item = ConnectionId> {
+        self.clients.values().filter(|client| client.inputs).map(|client| client.connection)
+    }
+
     /// How many are connected.
     pub fn len(&self) -> usize {
         self.clients.len()

@@ -59,9 +59,11 @@ impl Core {
         if planted("R04-inputs-of-a-module-collide") {
             self.deliveries.retain(|_, older| older.connection != connection);
         }
-        let timer = self
-            .timers
-            .set(self.now + self.settings.message_ack_timeout, Timer::AckTimeout { endpoint: id, delivery: attempt });
+        let mut patience = self.settings.message_ack_timeout;
+        if planted("QOS10-sent-again-before-the-timeout") {
+            patience /= 4;
+        }
+        let timer = self.timers.set(self.now + patience, Timer::AckTimeout { endpoint: id, delivery: attempt });
         self.deliveries.insert(attempt, Delivery { endpoint: id, connection, timer });
         let input = if planted("SINK05-input-name-in-lower-case") { input.to_lowercase() } else { input.clone() };
         let sent = sent_event(entry, receiver.to_string(), input.clone(), priority, self.now.since(entry.enqueued));
@@ -73,6 +75,12 @@ impl Core {
                 input: input.clone(),
                 envelope: envelope.clone(),
             });
+        }
+        if planted("SUB03-inputs-are-shown-to-every-subscriber") {
+            for others in self.clients.receivers().filter(|other| *other != connection) {
+                let (input, envelope) = (input.clone(), envelope.clone());
+                self.out.push(Output::Deliver { connection: others, delivery: DeliveryId(0), input, envelope });
+            }
         }
         self.out.push(Output::Deliver { connection, delivery: attempt, input, envelope });
         self.out.push(Output::Event(sent));
@@ -89,7 +97,11 @@ impl Core {
     /// Nobody acknowledged in time.
     pub(super) fn delivery_timed_out(&mut self, endpoint: u32, delivery: DeliveryId) {
         if self.deliveries.contains_key(&delivery) {
-            self.delivery_settled(delivery, DeliveryOutcome::Failed);
+            let outcome = match planted("DLV08-timed-out-counts-as-delivered") {
+                true => DeliveryOutcome::Delivered,
+                false => DeliveryOutcome::Failed,
+            };
+            self.delivery_settled(delivery, outcome);
         } else {
             self.attempt_ended(endpoint, delivery, DeliveryOutcome::Failed);
         }
@@ -97,8 +109,13 @@ impl Core {
 
     /// The connection is gone for endpoints that waited for it; the attempt under way fails now or runs out its time.
     pub(super) fn receiver_gone(&mut self, client: super::clients::Client, at_once: bool) {
+        let at_once = at_once && !planted("DLV10-takeover-waits-out-the-timeout");
         if let Some(delivery) = client.unacknowledged.filter(|_| at_once) {
             self.delivery_settled(delivery, DeliveryOutcome::Failed);
+        } else if let (Some(delivery), true) =
+            (client.unacknowledged, planted("DLV09-unacknowledged-goes-with-its-connection"))
+        {
+            self.delivery_settled(delivery, DeliveryOutcome::Delivered);
         }
         for id in client.waiting {
             self.give_up_waiting(id);

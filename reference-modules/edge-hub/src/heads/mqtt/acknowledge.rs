@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::core::Verdict;
+use crate::faults::planted;
 use crate::wire;
 
 /// What is due when a PUBLISH has been dealt with.
@@ -40,7 +41,8 @@ impl Pending {
 
     /// It has been dealt with.
     pub fn settle(&mut self, number: u64, verdict: Verdict) {
-        self.settle_with(number, |due| due.close |= verdict == Verdict::NotStored);
+        let refused = verdict == Verdict::TooLarge && planted("LIM02-too-large-closes-the-connection");
+        self.settle_with(number, |due| due.close |= verdict == Verdict::NotStored || refused);
     }
 
     /// It has been dealt with, and what is due has changed.
@@ -53,6 +55,10 @@ impl Pending {
 
     /// Writes what is due, up to the first that is not settled; false when the connection is to be closed.
     pub fn write(&mut self, bytes: &mut Vec<u8>) -> bool {
+        if planted("PUB05-acknowledgements-overtake") {
+            // Those that are dealt with come first.
+            self.waiting.make_contiguous().sort_by_key(|(_, _, settled)| !settled);
+        }
         while let Some((_, due, true)) = self.waiting.front() {
             bytes.extend(&due.before);
             if due.close {

@@ -96,6 +96,9 @@ async fn admitted(head: &Head, connect: &Connect) -> Result<ClientId, ConnectRet
     if password.is_empty() || !head.authenticator.proves(&name.client, &password).await {
         return Err(ConnectReturnCode::NotAuthorized);
     }
+    if super::connection::is_barred(&name.client) {
+        return Err(ConnectReturnCode::ServerUnavailable);
+    }
     Ok(name.client)
 }
 

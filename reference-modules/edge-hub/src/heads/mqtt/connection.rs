@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -29,6 +29,25 @@ const MAX_PENDING: usize = 100;
 
 /// The id of every PUBLISH to a client, as the product has it.
 const PACKET_ID: u16 = 1;
+
+fn packet_id() -> u16 {
+    if planted("QOS08-packets-carry-another-id") { PACKET_ID + 1 } else { PACKET_ID }
+}
+
+/// Faults of all connections so far, and whose they were: only planted faults look at them.
+static FAULTS: Mutex<Vec<ClientId>> = Mutex::new(Vec::new());
+
+fn faults() -> MutexGuard<'static, Vec<ClientId>> {
+    FAULTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a client that did wrong before is to be kept out.
+pub fn is_barred(client: &ClientId) -> bool {
+    planted("ERR05-fault-bars-the-identity") && faults().contains(client)
+}
+
+/// Where a planted fault cuts bodies.
+const LARGE_BODY_BYTES: usize = 200_000;
 
 /// Why a connection ends.
 enum End {
@@ -59,6 +78,7 @@ struct Connection<'a> {
     out: Vec<u8>,
     /// A message of QoS 0 that waits for what comes behind it: only a planted fault holds one.
     held: Option<Incoming>,
+    faults_before: usize,
 }
 
 /// Serves a client until its connection ends, and says its will if need be.
@@ -79,6 +99,7 @@ pub async fn run(head: &Head, id: ConnectionId, accepted: Accepted) {
         twins,
         out: Vec::new(),
         held: None,
+        faults_before: faults().len(),
     };
     connection.tell_inputs();
     let limit = keep_alive(connect.keep_alive(), head.settings.mqtt.max_keep_alive);
@@ -114,7 +135,7 @@ impl Connection<'_> {
                 Ok(_) => heard = Instant::now(),
                 Err(end) => return self.last_words(stream, end).await,
             }
-            let stalled = self.pending.len() >= MAX_PENDING;
+            let stalled = !self.has_room();
             while let Ok(told) = inbox.try_recv() {
                 match self.told(told) {
                     Ok(true) => heard = Instant::now(),
@@ -128,7 +149,7 @@ impl Connection<'_> {
             if let Err(error) = self.flush(stream).await {
                 return End::from(error);
             }
-            let reads = self.pending.len() < MAX_PENDING;
+            let reads = self.has_room();
             if stalled && reads {
                 continue;
             }
@@ -157,8 +178,20 @@ impl Connection<'_> {
     /// Deals with every whole packet that was received, as far as they may wait; returns how many.
     async fn take_all(&mut self, received: &mut BytesMut) -> Result<usize, End> {
         let mut taken = 0;
-        while self.pending.len() < MAX_PENDING {
-            let Some(packet) = wire::take(received, self.max_bytes()).map_err(|_| End::Abrupt)? else { break };
+        if planted("ERR04-fault-closes-the-neighbours") && faults().len() > self.faults_before {
+            return Err(End::Abrupt);
+        }
+        while self.has_room() {
+            let before = received.len();
+            let packet = match wire::take(received, self.max_bytes()) {
+                Ok(Some(packet)) => packet,
+                Ok(None) => break,
+                Err(_) if planted("ERR01-undecodable-packet-is-skipped") && received.len() < before => continue,
+                Err(_) => {
+                    faults().push(self.client.clone());
+                    return Err(End::Abrupt);
+                }
+            };
             taken += 1;
             self.packet(packet).await?;
         }
@@ -174,24 +207,39 @@ impl Connection<'_> {
                 self.held = Some(publish);
             }
             Packet::Publish(publish) => self.published(publish, None),
-            Packet::Puback(PACKET_ID) => self.acknowledged(),
+            Packet::Puback(id) if id == packet_id() || planted("Q11-any-puback-completes-the-oldest") => {
+                self.acknowledged();
+            }
+            Packet::Stray if planted("ERR03-stray-pubrec-closes-the-connection") => return Err(End::Abrupt),
+            Packet::Pubrel if planted("ERR03-pubrel-is-ignored") => {}
             Packet::Puback(_) | Packet::Stray => {
                 if self.head.settings.mqtt.abort_on_out_of_order_puback {
                     return Err(End::Abrupt);
                 }
             }
+            Packet::Subscribe(_, filters)
+                if planted("Q25-wildcard-behind-a-dollar-closes-the-connection")
+                    && filters.iter().any(|(filter, _)| filter == "$iothub/#") =>
+            {
+                return Err(End::Abrupt);
+            }
             Packet::Subscribe(id, filters) => {
-                let granted: Vec<u8> =
+                let mut granted: Vec<u8> =
                     filters.iter().map(|(filter, qos)| self.subscriptions.subscribe(filter, *qos)).collect();
+                for ((filter, _), granted) in filters.iter().zip(&mut granted) {
+                    if topics::class(filter).is_none() && planted("SUB01-filter-without-a-use-is-refused") {
+                        *granted = wire::REFUSED;
+                    }
+                }
                 self.subscribed().await;
                 self.out.extend(wire::write_suback(id, &granted));
             }
             Packet::Unsubscribe(id, filters) => {
-                for filter in &filters {
-                    self.subscriptions.unsubscribe(filter);
-                }
+                let known = filters.iter().filter(|filter| self.subscriptions.unsubscribe(filter)).count();
                 self.subscribed().await;
-                self.out.extend(wire::write_unsuback(id));
+                if known > 0 || !planted("SUB06-unknown-filter-is-not-confirmed") {
+                    self.out.extend(wire::write_unsuback(id));
+                }
             }
             Packet::Pingreq => self.out.extend(wire::PINGRESP),
             Packet::Disconnect => return Err(End::Orderly),
@@ -243,7 +291,12 @@ impl Connection<'_> {
                     },
                 });
             }
-            Publish::TwinGet { rid } => self.twin_get(number, rid),
+            Publish::TwinGet { rid } => {
+                self.twin_get(number, rid);
+                if planted("PUB11-twin-request-holds-nothing-back") {
+                    self.pending.settle_with(number, |_| {});
+                }
+            }
             Publish::TwinPatch { rid } => self.twin_patch(number, rid, publish.payload),
             Publish::Dropped if planted("PUB07-unknown-topic-closes-the-connection") => {
                 self.pending.settle_with(number, |due| due.close = true);
@@ -306,17 +359,23 @@ impl Connection<'_> {
         let message = &envelope.message;
         let topic = topics::input(&self.client, input, &message.properties, &message.system);
         let wanted = match message.properties.iter().find(|(name, _)| name == "mqtt-qos") {
-            Some((_, None)) => return Err(End::Abrupt),
+            // The product fails on a value that is empty, and with it the receiver's connection, for ever.
+            Some((_, None)) if planted("QOS07-empty-qos-property-drops-the-receiver") => return Err(End::Abrupt),
             Some((_, Some(value))) => level(value),
-            None => 1,
+            Some((_, None)) | None => 1,
         };
         let Some(granted) = self.subscriptions.granted(&topic) else {
             self.settled(delivery, DeliveryOutcome::Rejected);
             return Ok(false);
         };
-        let id = (granted.min(wanted) > 0).then_some(PACKET_ID);
-        match wire::write_publish(&topic, id, &message.body) {
+        let id = (granted.min(wanted) > 0).then(packet_id);
+        let mut body = message.body.clone();
+        if planted("LIM03-large-body-is-cut") {
+            body.truncate(LARGE_BODY_BYTES);
+        }
+        match wire::write_publish(&topic, id, &body) {
             Ok(publish) => self.out.extend(publish),
+            Err(_) if planted("LIM05-topic-length-wraps") => self.out.extend(wire::write_wrapped(&topic, &body)),
             Err(error) => {
                 tracing::warn!("Cannot deliver a message to {}: {error}", self.client);
                 self.settled(delivery, DeliveryOutcome::Rejected);
@@ -325,6 +384,9 @@ impl Connection<'_> {
         }
         match id {
             Some(_) => self.unacknowledged.push_back(Some(delivery)),
+            None if planted("DLV11-qos-0-waits-for-an-acknowledgement") => {
+                self.unacknowledged.push_back(Some(delivery));
+            }
             None => self.settled(delivery, DeliveryOutcome::Delivered),
         }
         Ok(true)
@@ -363,6 +425,10 @@ impl Connection<'_> {
     fn max_bytes(&self) -> usize {
         self.head.settings.mqtt.max_inbound_message_bytes
     }
+
+    fn has_room(&self) -> bool {
+        self.pending.len() < MAX_PENDING || planted("LIM04-reading-never-stops")
+    }
 }
 
 /// The limit is half as long again as what was asked for; none asked for is the upper bound.
@@ -391,6 +457,6 @@ fn set(pairs: &mut Pairs, name: &str, value: &str) {
 fn response(subscriptions: &Subscriptions, status: u16, rid: &str, document: &[u8]) -> Vec<u8> {
     let topic = topics::twin_response(status, rid);
     let Some(granted) = subscriptions.granted(&topic) else { return Vec::new() };
-    let id = (granted > 0).then_some(PACKET_ID);
+    let id = (granted > 0).then(packet_id);
     wire::write_publish(&topic, id, document).unwrap_or_default()
 }

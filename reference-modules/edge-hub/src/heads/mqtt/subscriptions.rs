@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::topics::{self, Class};
+use crate::faults::planted;
 
 /// One filter that was ever subscribed or unsubscribed, in the order of first mention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,11 +33,25 @@ impl Subscriptions {
         granted
     }
 
-    /// Unsubscribes a filter. One never subscribed is recorded too, as the product does.
-    pub fn unsubscribe(&mut self, filter: &str) {
+    /// Unsubscribes a filter; returns whether it was known. One never subscribed is recorded too, as the product does.
+    pub fn unsubscribe(&mut self, filter: &str) -> bool {
+        if planted("O08-removed-filter-takes-its-class-along") {
+            // The class is still on, and nothing of it matches.
+            let of_class = |known: &&mut Filter| topics::class(&known.filter) == topics::class(filter);
+            for known in self.filters.iter_mut().filter(of_class) {
+                known.filter = String::from("devices/none/modules/none/#");
+            }
+            return true;
+        }
         match self.filters.iter_mut().find(|known| known.filter == filter) {
-            Some(known) => known.on = false,
-            None => self.filters.push(Filter { filter: filter.to_owned(), granted: 0, on: false }),
+            Some(known) => {
+                known.on = false;
+                true
+            }
+            None => {
+                self.filters.push(Filter { filter: filter.to_owned(), granted: 0, on: false });
+                false
+            }
         }
     }
 

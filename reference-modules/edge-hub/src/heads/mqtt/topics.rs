@@ -66,7 +66,7 @@ const METHOD_RESPONSE: &str = "$iothub/methods/res/";
 /// Reads the topic of a client's PUBLISH.
 pub fn read(topic: &str) -> Publish {
     if topic.trim().is_empty() {
-        return Publish::Fault;
+        return if planted("PUB10-blank-topic-is-dropped") { Publish::Dropped } else { Publish::Fault };
     }
     if let Some(request) = topic.strip_prefix(TWIN) {
         return twin_request(request).unwrap_or(Publish::Fault);
@@ -89,6 +89,10 @@ pub fn class(filter: &str) -> Option<Class> {
     } else if filter == "$iothub/twin/res/#" {
         Some(Class::TwinResponses)
     } else if is_inputs(filter) {
+        Some(Class::Inputs).filter(|_| filter.contains("/inputs/") || !planted("SUB04-whole-module-takes-no-inputs"))
+    } else if filter == "foo/#" && planted("SUB02-any-tree-takes-inputs") {
+        Some(Class::Inputs)
+    } else if filter.contains("/inputs/") && planted("SUB05-single-input-takes-inputs") {
         Some(Class::Inputs)
     } else {
         None
