@@ -36,7 +36,7 @@ pub const REPORTED: Deadline = Deadline::new("REPORTED", 15);
 /// attempt that nobody will acknowledge, and for a pause behind it.
 pub const DRAIN: Deadline = Deadline::new("DRAIN", 20);
 /// One of several looks whether everything that waited has arrived.
-pub const DRAIN_ONCE: Deadline = Deadline { name: "DRAIN_ONCE", limit: Duration::from_millis(1_200) };
+pub const DRAIN_ONCE: Deadline = Deadline { name: "DRAIN_ONCE", limit: Duration::from_millis(500) };
 /// A metric shows what was counted.
 pub const COUNTED: Deadline = Deadline::new("COUNTED", 2);
 /// A queue is tried again after its endpoint came back: up to 60 s of back-off.

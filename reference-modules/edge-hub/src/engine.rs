@@ -1,6 +1,7 @@
 //! The one thread that runs the core and owns the store: tells the core what happened, and does what it says.
 //!
-//! Everything that arrived together is stored with one commit, and acknowledged behind it.
+//! Everything that arrived together is stored with one commit; what is said to clients and upstream is said behind it.
+//! So no acknowledgement precedes its message, and no message follows another whose settlement could be forgotten.
 
 use std::collections::HashMap;
 use std::io;
@@ -101,7 +102,7 @@ impl Engine {
     ) -> io::Result<Engine> {
         let (commands, inbox) = channel();
         let worker =
-            Worker { core, store, clients: HashMap::new(), appended: Vec::new(), upstream, milestones, observer };
+            Worker { core, store, clients: HashMap::new(), appended: Vec::new(), unsaid: Vec::new(), upstream, milestones, observer };
         std::thread::Builder::new().name(String::from("engine")).spawn(move || worker.run(&inbox))?;
         Ok(Engine { commands })
     }
@@ -152,6 +153,8 @@ struct Worker {
     store: Store,
     clients: HashMap<ConnectionId, mpsc::UnboundedSender<ToClient>>,
     appended: Vec<(AppendId, Option<Vec<u64>>)>,
+    /// What is to be said behind the next commit.
+    unsaid: Vec<Output>,
     upstream: mpsc::UnboundedSender<ToUpstream>,
     milestones: mpsc::UnboundedSender<Milestone>,
     observer: Box<dyn Fn(&Event) + Send>,
@@ -243,12 +246,15 @@ impl Worker {
             }
             let appended = std::mem::take(&mut self.appended);
             if appended.is_empty() {
-                return;
+                break;
             }
             for (append, offsets) in appended {
                 let offsets = offsets.filter(|_| committed.is_ok());
                 self.tell(Input::Stored { append, offsets });
             }
+        }
+        for output in std::mem::take(&mut self.unsaid) {
+            self.pass_on(output);
         }
     }
 
@@ -297,7 +303,7 @@ impl Worker {
                 self.store.put_document(name, document.into_bytes());
             }
             Output::LimitStore(bytes) => self.store.limit(bytes),
-            other => self.pass_on(other),
+            said => self.unsaid.push(said),
         }
         None
     }

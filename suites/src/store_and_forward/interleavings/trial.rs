@@ -8,7 +8,7 @@ use harness::client::iot_hub::Concerns;
 use harness::client::mqtt::QoS;
 use harness::deadline;
 use harness::observe::history::{History, Identity, MARK, Place, Sent};
-use harness::stage::{Stage, StageError};
+use harness::stage::{CANARY, MARKER, Stage, StageError};
 use tokio::task::JoinHandle;
 
 use super::super::ground;
@@ -59,6 +59,12 @@ pub struct Trial<'s> {
 impl<'s> Trial<'s> {
     /// Puts the routes in force, and lets every receiver connect.
     pub async fn begin(stage: &'s mut Stage) -> Result<Trial<'s>, StageError> {
+        for module in [MARKER, CANARY] {
+            ground::stand_up(stage, Identity::Module(module.to_owned())).await?;
+        }
+        for number in 0..3 {
+            ground::stand_up(stage, sender(number)).await?;
+        }
         stage.configure(routes(true)).await?;
         stage.keep_arrivals();
         let history = History::begin();
@@ -134,7 +140,7 @@ impl<'s> Trial<'s> {
     pub async fn drain(&mut self) -> Result<Drained, StageError> {
         let began = Instant::now();
         loop {
-            self.stage.configure(routes(self.gate_open)).await?;
+            ground::touch(self.stage).await?;
             match self.stage.settle(&mut self.history, &places(), deadline::DRAIN_ONCE).await {
                 Ok(()) => return Ok(Drained::All),
                 Err(lost @ StageError::MarkerLost { .. }) => return Ok(Drained::Lost(lost.to_string())),
