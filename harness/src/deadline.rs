@@ -32,6 +32,11 @@ pub const ROUTING: Deadline = Deadline::new("ROUTING", 10);
 pub const CONFIGURATION: Deadline = Deadline::new("CONFIGURATION", 15);
 /// A reported property of the hub reaches the cloud. The product sends them every 5 s.
 pub const REPORTED: Deadline = Deadline::new("REPORTED", 15);
+/// Everything that waited arrives, once nothing is in the way any more and the hub was told to try again: time for an
+/// attempt that nobody will acknowledge, and for a pause behind it.
+pub const DRAIN: Deadline = Deadline::new("DRAIN", 20);
+/// One of several looks whether everything that waited has arrived.
+pub const DRAIN_ONCE: Deadline = Deadline { name: "DRAIN_ONCE", limit: Duration::from_millis(500) };
 /// A metric shows what was counted.
 pub const COUNTED: Deadline = Deadline::new("COUNTED", 2);
 /// A queue is tried again after its endpoint came back: up to 60 s of back-off.

@@ -25,7 +25,7 @@ use crate::stage::{CANARY, MARKER};
 use crate::subject::{Launch, Subject};
 
 /// What an environment has, whatever its subject.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Blueprint {
     /// Id of the edge device.
     pub edge_device: String,

@@ -69,6 +69,8 @@ pub struct Plan {
 pub struct Worker {
     shared: Arc<Shared>,
     stage: Option<Stage>,
+    /// What the stage of the current test has.
+    blueprint: Blueprint,
     test: Arc<str>,
     cases: u64,
     number: usize,
@@ -92,8 +94,11 @@ impl Worker {
     /// # Errors
     /// [`StageError`] when it has to be started and cannot be.
     pub async fn stage(&mut self) -> Result<&mut Stage, StageError> {
+        if self.stage.as_ref().is_some_and(|stage| *stage.environment().blueprint() != self.blueprint) {
+            self.discard_stage().await;
+        }
         if self.stage.is_none() {
-            let environment = self.environment(&self.shared.blueprint.clone()).await?;
+            let environment = self.environment(&self.blueprint.clone()).await?;
             self.stage = Some(Stage::open(environment).await?);
         }
         let stage = self.stage.as_mut().expect("opened above");
@@ -101,6 +106,12 @@ impl Worker {
         environment.wire().begin_case();
         self.traces = Some((environment.folder().to_owned(), environment.wire().clone()));
         Ok(stage)
+    }
+
+    /// From now on the stage of the current test has this, and not what the others have. Tests that follow one another
+    /// with the same wish share it.
+    pub fn set_stage(&mut self, blueprint: Blueprint) {
+        self.blueprint = blueprint;
     }
 
     /// Keeps what went over the wire until now as evidence, whatever is played after it.
@@ -201,6 +212,7 @@ pub async fn run(
             let worker = Worker {
                 shared: shared.clone(),
                 stage: None,
+                blueprint: shared.blueprint.clone(),
                 test: "".into(),
                 cases: 0,
                 number,
@@ -257,6 +269,7 @@ async fn one(worker: &mut Worker, test: &Test, cases: u64, telling: &Telling) ->
     worker.test = test.name.as_str().into();
     worker.cases = cases;
     worker.kept_wire = None;
+    worker.blueprint = worker.shared.blueprint.clone();
     let events = worker.shared.events.clone();
     let _ = events.send(Event::TestStarted { test: test.name.clone() });
     let began = Instant::now();

@@ -76,6 +76,8 @@ pub struct Stage {
     routes: BTreeMap<String, Value>,
     canaries: u64,
     marks: u64,
+    /// Arrivals that came while the stage waited for something else, when somebody wants them.
+    kept: Option<Vec<Delivered>>,
     /// Version of the desired properties last sent.
     pub desired_version: u64,
 }
@@ -95,6 +97,7 @@ impl Stage {
             routes: BTreeMap::new(),
             canaries: 0,
             marks: 0,
+            kept: None,
             desired_version: 0,
         };
         stage.watch_upstream();
@@ -168,6 +171,26 @@ impl Stage {
         }
         self.clients.insert(identity, client);
         Ok(())
+    }
+
+    /// Where receivers that a test made itself hand in what they get, beside the stage's own.
+    pub fn arrivals(&self) -> mpsc::UnboundedSender<Delivered> {
+        self.arrivals_to.clone()
+    }
+
+    /// From now on arrivals are kept that come while a configuration is put in force; else they are dropped.
+    pub fn keep_arrivals(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// What was kept since [`Stage::keep_arrivals`], and no more is kept.
+    pub fn kept_arrivals(&mut self) -> Vec<Delivered> {
+        self.kept.take().unwrap_or_default()
+    }
+
+    /// Forgets a client, whose connection ends without DISCONNECT, and waits for nothing.
+    pub fn forget_client(&mut self, identity: &Identity) {
+        self.clients.remove(identity);
     }
 
     /// Breaks a client's connection, without DISCONNECT, and waits until the hub has counted that: a delivery to a
@@ -344,6 +367,11 @@ impl Stage {
         while let Some(delivered) = self.arrivals.recv().await {
             if wanted(&delivered) {
                 return;
+            }
+            if let Some(kept) =
+                self.kept.as_mut().filter(|_| !delivered.mark().is_some_and(|mark| mark.starts_with(OWN)))
+            {
+                kept.push(delivered);
             }
         }
         // The sender side lives in this stage, so the stream cannot end first.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use harness::environment::Blueprint;
 use harness::outcome::Outcome;
 use harness::runner::{Body, Profile, Test, Worker};
 use harness::stage::StageError;
 use harness::subject::Ability;
 use proptest::strategy::Strategy;
 
-use crate::property::{self, Play};
+use crate::property::{self, Failure, Play};
 use crate::scene::{self, Scene};
 
 /// A course of its own on whatever the worker starts.
@@ -74,8 +75,31 @@ where
     S: Strategy + 'static,
     S::Value: Clone + Send + Sync + 'static,
 {
-    let body: Body = Box::new(move |worker| Box::pin(property::check(worker, strategy, play, property::as_found)));
+    let body: Body = Box::new(move |worker| {
+        Box::pin(property::check(worker, strategy, play, property::as_found, Failure::Harmless))
+    });
     test(suite, name, requirements, weight, body)
+}
+
+/// Generated cases on a stage of their own kind, whose hub a failing case may leave in any state.
+pub fn ordeals<S>(
+    suite: &'static str,
+    name: &str,
+    requirements: &[&str],
+    weight: u32,
+    blueprint: fn() -> Blueprint,
+    strategy: fn() -> S,
+    play: Play<S::Value>,
+) -> Test
+where
+    S: Strategy + 'static,
+    S::Value: Clone + Send + Sync + 'static,
+{
+    let body: Body = Box::new(move |worker| {
+        worker.set_stage(blueprint());
+        Box::pin(property::check(worker, strategy, play, property::as_found, Failure::Lasting))
+    });
+    Test { needs: vec![Ability::Restart, Ability::Pause], ..test(suite, name, requirements, weight, body) }
 }
 
 /// Generated scenes.
@@ -90,6 +114,7 @@ pub fn scenes<S>(
 where
     S: Strategy<Value = Scene> + 'static,
 {
-    let body: Body = Box::new(move |worker| Box::pin(property::check(worker, strategy, play, scene::polish)));
+    let body: Body =
+        Box::new(move |worker| Box::pin(property::check(worker, strategy, play, scene::polish, Failure::Harmless)));
     test(suite, name, requirements, weight, body)
 }

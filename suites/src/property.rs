@@ -28,6 +28,17 @@ pub fn as_found<'a, T>(
 
 /// How long the search for a smaller case may go on.
 const SHRINKING: Duration = Duration::from_secs(12);
+/// The same, when each attempt gets a fresh stage.
+const SHRINKING_AFRESH: Duration = Duration::from_secs(40);
+
+/// What a case leaves behind when it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// A stage that can be used further.
+    Harmless,
+    /// A hub that may have lost its way: the next attempt gets a fresh stage.
+    Lasting,
+}
 /// How often the smallest case is played again, on a fresh stage, before it is reported.
 const CONFIRMATIONS: usize = 2;
 
@@ -40,6 +51,7 @@ pub async fn check<S>(
     strategy: fn() -> S,
     play: Play<S::Value>,
     polish: Polish<S::Value>,
+    failure: Failure,
 ) -> Result<Outcome, StageError>
 where
     S: Strategy + 'static,
@@ -49,7 +61,7 @@ where
     for case in 0..worker.cases() {
         let value = draws.step(Step::Fresh).await.expect("strategies here reject nothing, so they always draw a case");
         if let Some(found) = play(worker.stage().await?, &value).await? {
-            let smallest = shrink(worker, &mut draws, play, Failing { case: value, violation: found }).await?;
+            let smallest = shrink(worker, &mut draws, play, failure, Failing { case: value, violation: found }).await?;
             return confirm(worker, smallest, play, polish).await;
         }
         if case % 8 == 7 {
@@ -69,27 +81,37 @@ async fn shrink<V>(
     worker: &mut Worker,
     draws: &mut Draws<V>,
     play: Play<V>,
+    failure: Failure,
     found: Failing<V>,
 ) -> Result<Failing<V>, StageError>
 where
     V: Clone + Send + Sync + 'static,
 {
     let began = Instant::now();
+    let patience = if failure == Failure::Lasting { SHRINKING_AFRESH } else { SHRINKING };
     let mut smallest = found;
     let mut tried = 0;
     let mut next = draws.step(Step::Simplify).await;
+    let mut spoilt = failure == Failure::Lasting;
     while let Some(case) = next {
-        if began.elapsed() > SHRINKING {
+        if began.elapsed() > patience {
             break;
+        }
+        if spoilt {
+            worker.discard_stage().await;
         }
         tried += 1;
         worker.shrinking(tried);
         next = match play(worker.stage().await?, &case).await {
             Ok(Some(violation)) => {
+                spoilt = failure == Failure::Lasting;
                 smallest = Failing { case, violation };
                 draws.step(Step::Simplify).await
             }
-            Ok(None) => draws.step(Step::Complicate).await,
+            Ok(None) => {
+                spoilt = false;
+                draws.step(Step::Complicate).await
+            }
             Err(error) if error.is_harness_failure() => return Err(error),
             // A smaller case that wedges the hub says nothing about this claim.
             Err(_) => {

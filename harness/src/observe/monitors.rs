@@ -74,29 +74,8 @@ pub fn first_breach(history: &History, edge_device: &str) -> Option<Breach> {
             );
         };
         let mark = &sent.mark;
-        if sent.body != delivered.body {
-            return breach(
-                Monitor::Body,
-                format!("{mark} has a body of {} bytes: {}", sent.body.len(), excerpt(&sent.body)),
-                format!("{mark} arrived with {} bytes: {}", delivered.body.len(), excerpt(&delivered.body)),
-            );
-        }
-        if normalised(&sent.properties) != normalised(&delivered.properties) {
-            return breach(
-                Monitor::ApplicationProperties,
-                format!("{mark} has the application properties {}", listed(&sent.properties)),
-                format!("{mark} arrived with {}", listed(&delivered.properties)),
-            );
-        }
-        if let Some((name, wanted, got)) = system_difference(sent, delivered) {
-            return breach(
-                Monitor::SystemProperties,
-                format!("{mark} arrives at {} with {name} = {wanted:?}", delivered.at),
-                format!("{name} = {got:?}"),
-            );
-        }
-        if let Some(observed) = wrong_sender(sent, delivered, edge_device) {
-            return breach(Monitor::Sender, format!("{mark} names its sender, {}", sent.by), observed);
+        if let Some((monitor, expected, observed)) = altered(sent, delivered, edge_device) {
+            return breach(monitor, expected, observed);
         }
         if !seen.insert((mark, &delivered.at)) {
             return breach(
@@ -115,6 +94,34 @@ pub fn first_breach(history: &History, edge_device: &str) -> Option<Breach> {
         }
     }
     None
+}
+
+/// How a message differs from what its sender sent: which monitor that concerns, what was expected, and what arrived.
+pub fn altered(sent: &Sent, delivered: &Delivered, edge_device: &str) -> Option<(Monitor, String, String)> {
+    let mark = &sent.mark;
+    if sent.body != delivered.body {
+        return Some((
+            Monitor::Body,
+            format!("{mark} has a body of {} bytes: {}", sent.body.len(), excerpt(&sent.body)),
+            format!("{mark} arrived with {} bytes: {}", delivered.body.len(), excerpt(&delivered.body)),
+        ));
+    }
+    if normalised(&sent.properties) != normalised(&delivered.properties) {
+        return Some((
+            Monitor::ApplicationProperties,
+            format!("{mark} has the application properties {}", listed(&sent.properties)),
+            format!("{mark} arrived with {}", listed(&delivered.properties)),
+        ));
+    }
+    if let Some((name, wanted, got)) = system_difference(sent, delivered) {
+        return Some((
+            Monitor::SystemProperties,
+            format!("{mark} arrives at {} with {name} = {wanted:?}", delivered.at),
+            format!("{name} = {got:?}"),
+        ));
+    }
+    let observed = wrong_sender(sent, delivered, edge_device)?;
+    Some((Monitor::Sender, format!("{mark} names its sender, {}", sent.by), observed))
 }
 
 /// Properties as a set: order is no promise, and over MQTT an empty value and no value are one.

@@ -1,8 +1,7 @@
 //! The one thread that runs the core and owns the store: tells the core what happened, and does what it says.
 //!
-//! Everything that arrived together is stored with one commit, and acknowledged behind it. Deliveries wait for it too:
-//! the next message goes out only when it is durable that the one before is settled, so a kill repeats what was under
-//! way and nothing else.
+//! Everything that arrived together is stored with one commit; what is said to clients and upstream is said behind it.
+//! So no acknowledgement precedes its message, and no message follows another whose settlement could be forgotten.
 
 use std::collections::HashMap;
 use std::io;
@@ -107,7 +106,7 @@ impl Engine {
             store,
             clients: HashMap::new(),
             appended: Vec::new(),
-            outgoing: Vec::new(),
+            unsaid: Vec::new(),
             upstream,
             milestones,
             observer,
@@ -162,8 +161,8 @@ struct Worker {
     store: Store,
     clients: HashMap<ConnectionId, mpsc::UnboundedSender<ToClient>>,
     appended: Vec<(AppendId, Option<Vec<u64>>)>,
-    /// Messages for receivers, held until the next commit.
-    outgoing: Vec<Output>,
+    /// What is to be said behind the next commit.
+    unsaid: Vec<Output>,
     upstream: mpsc::UnboundedSender<ToUpstream>,
     milestones: mpsc::UnboundedSender<Milestone>,
     observer: Box<dyn Fn(&Event) + Send>,
@@ -262,7 +261,7 @@ impl Worker {
                 self.tell(Input::Stored { append, offsets });
             }
         }
-        for output in std::mem::take(&mut self.outgoing) {
+        for output in std::mem::take(&mut self.unsaid) {
             self.pass_on(output);
         }
     }
@@ -312,8 +311,7 @@ impl Worker {
                 self.store.put_document(name, document.into_bytes());
             }
             Output::LimitStore(bytes) => self.store.limit(bytes),
-            message @ (Output::Deliver { .. } | Output::Send { .. }) => self.outgoing.push(message),
-            other => self.pass_on(other),
+            said => self.unsaid.push(said),
         }
         None
     }

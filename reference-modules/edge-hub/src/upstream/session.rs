@@ -19,8 +19,8 @@ use crate::wire::{self, Packet};
 const DESIRED: &str = "$iothub/twin/PATCH/properties/desired/";
 const RESPONSES: &str = "$iothub/twin/res/";
 
-/// Pause before the hub's own connection is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Pause before the hub's own connection is tried again: at first, and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// Something to do for the identity.
 pub enum Job {
@@ -104,6 +104,7 @@ impl Session {
 
     async fn run(self, mut inbox: mpsc::UnboundedReceiver<Job>) {
         let mut first = None;
+        let mut pause = AGAIN.0;
         loop {
             if self.notices.is_none() {
                 match inbox.recv().await {
@@ -113,6 +114,7 @@ impl Session {
             }
             match self.open().await {
                 Ok(mut open) => {
+                    pause = AGAIN.0;
                     let ended = self.serve(&mut open, first.take(), &mut inbox).await;
                     self.give_up(open);
                     match ended {
@@ -128,7 +130,8 @@ impl Session {
                 }
             }
             if self.notices.is_some() {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(AGAIN.1);
             }
         }
     }

@@ -5,11 +5,14 @@ use mqtt_protocol_core::mqtt::packet::v3_1_1::Connect;
 use mqtt_protocol_core::mqtt::result_code::ConnectReturnCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio_rustls::server::TlsStream;
 
 use super::listener::Head;
 use super::subscriptions::Subscriptions;
 use super::user_name::UserName;
+use crate::core::ConnectionId;
+use crate::engine::ToClient;
 use crate::identity::ClientId;
 use crate::wire::{self, Packet, Undecodable};
 
@@ -32,6 +35,8 @@ pub struct Accepted {
     pub connect: Box<Connect>,
     /// Restored, or none.
     pub subscriptions: Subscriptions,
+    /// What the engine tells the connection.
+    pub inbox: mpsc::UnboundedReceiver<ToClient>,
 }
 
 /// Waits for CONNECT. A wrong level is told; anything else that is no CONNECT ends the connection.
@@ -56,7 +61,7 @@ pub async fn arrive(mut stream: TlsStream<TcpStream>, limit: usize) -> Option<Ar
 }
 
 /// Decides whether the client may come in, and tells it.
-pub async fn judge(head: &Head, arrived: Arrived) -> Option<Accepted> {
+pub async fn judge(head: &Head, id: ConnectionId, arrived: Arrived) -> Option<Accepted> {
     let Arrived { mut stream, received, connect } = arrived;
     let client = match admitted(head, &connect).await {
         Ok(client) => client,
@@ -73,10 +78,19 @@ pub async fn judge(head: &Head, arrived: Arrived) -> Option<Accepted> {
         stored = head.engine.document(name).await;
     }
     let subscriptions: Option<Subscriptions> = stored.and_then(|stored| serde_json::from_slice(&stored).ok());
+    // Known before it is told: a client that is told and comes again at once must be the newcomer.
+    let (outbox, inbox) = mpsc::unbounded_channel();
+    head.engine.attach(id, client.clone(), outbox);
     let connack = wire::write_connack(subscriptions.is_some(), ConnectReturnCode::Accepted);
-    stream.write_all(&connack).await.ok()?;
-    stream.flush().await.ok()?;
-    Some(Accepted { stream, received, client, connect, subscriptions: subscriptions.unwrap_or_default() })
+    let told = async {
+        stream.write_all(&connack).await?;
+        stream.flush().await
+    };
+    if told.await.is_err() {
+        head.engine.detach(id);
+        return None;
+    }
+    Some(Accepted { stream, received, client, connect, subscriptions: subscriptions.unwrap_or_default(), inbox })
 }
 
 /// Name of the stored session of a client.

@@ -83,10 +83,8 @@ struct Connection<'a> {
 
 /// Serves a client until its connection ends, and says its will if need be.
 pub async fn run(head: &Head, id: ConnectionId, accepted: Accepted) {
-    let Accepted { mut stream, mut received, client, connect, subscriptions } = accepted;
-    let (outbox, mut inbox) = mpsc::unbounded_channel();
+    let Accepted { mut stream, mut received, client, connect, subscriptions, mut inbox } = accepted;
     let (twins, mut answers) = mpsc::unbounded_channel();
-    head.engine.attach(id, client.clone(), outbox);
     let mut connection = Connection {
         head,
         id,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::connect::{self, Accepted};
+use super::connect;
 use super::connection;
 use crate::authenticate::Authenticator;
 use crate::core::ConnectionId;
@@ -77,8 +77,10 @@ impl Head {
             None => arriving.await,
         };
         let Some(arrived) = arrived else { return };
-        if let Some(accepted) = connect::judge(&self, arrived).await {
-            self.run(accepted).await;
+        let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1);
+        if let Some(accepted) = connect::judge(&self, connection, arrived).await {
+            connection::run(&self, connection, accepted).await;
+            self.engine.detach(connection);
         }
     }
 
@@ -86,11 +88,5 @@ impl Head {
         socket.set_nodelay(true).ok()?;
         let stream = self.tls.accept(socket).await.ok()?;
         connect::arrive(stream, self.settings.mqtt.max_inbound_message_bytes).await
-    }
-
-    async fn run(&self, accepted: Accepted) {
-        let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1);
-        connection::run(self, connection, accepted).await;
-        self.engine.detach(connection);
     }
 }

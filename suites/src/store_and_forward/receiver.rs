@@ -1,0 +1,124 @@
+//! A module that receives over a raw connection, so that it can keep an acknowledgement to itself.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use harness::client::mqtt::{ConnectError, Received};
+use harness::client::raw_mqtt::{Connect, Packet, RawMqtt, packet};
+use harness::deadline;
+use harness::observe::history::{Delivered, Identity};
+use harness::stage::{Stage, StageError};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Arrivals that were not acknowledged; clones are handles of the same list.
+#[derive(Debug, Clone, Default)]
+pub struct Withheld(Arc<Mutex<BTreeSet<(String, Instant)>>>);
+
+impl Withheld {
+    /// Whether this arrival was not acknowledged.
+    pub fn contains(&self, delivered: &Delivered) -> bool {
+        let mark = delivered.mark().unwrap_or_default().to_owned();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&(mark, delivered.when))
+    }
+
+    fn insert(&self, delivered: &Delivered) {
+        let mark = delivered.mark().unwrap_or_default().to_owned();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((mark, delivered.when));
+    }
+}
+
+/// A connected and subscribed module. Its connection ends, without DISCONNECT, when it is dropped.
+pub struct Receiver {
+    mute: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Receiver {
+    /// Connects in the place of whoever has this identity, and subscribes to all inputs. What arrives is handed to
+    /// the stage.
+    ///
+    /// # Errors
+    /// [`StageError::Connect`] when the hub refuses or does not answer.
+    pub async fn connect(stage: &Stage, module: &str, withheld: &Withheld) -> Result<Receiver, StageError> {
+        Self::open(stage, module, withheld)
+            .await
+            .map_err(|source| StageError::Connect { who: Identity::Module(module.to_owned()).to_string(), source })
+    }
+
+    async fn open(stage: &Stage, module: &str, withheld: &Withheld) -> Result<Receiver, ConnectError> {
+        let environment = stage.environment();
+        let closed = |why: String| ConnectError::Closed(why);
+        let mut raw = environment.raw(module).await.map_err(|error| closed(error.to_string()))?;
+        let login = environment.login(&Identity::Module(module.to_owned()));
+        match raw.connect(&Connect::from(&login)).await? {
+            Some(0) => {}
+            Some(code) => return Err(ConnectError::Refused(code)),
+            None => return Err(closed("the hub closed the connection".to_owned())),
+        }
+        let filter = format!("devices/{}/modules/{module}/inputs/#", environment.blueprint().edge_device);
+        raw.write(&packet::subscribe(1, &[(&filter, 1)])).await;
+        let mute = Arc::new(AtomicBool::new(false));
+        let mut ear = Ear { raw, mute: mute.clone(), withheld: withheld.clone(), to: stage.arrivals() };
+        deadline::ACKNOWLEDGEMENT
+            .wait(format!("SUBACK for {filter}"), async {
+                while let Some(packet) = ear.raw.next().await {
+                    if packet.suback().is_some() {
+                        return Ok(());
+                    }
+                    ear.hear(&packet).await;
+                }
+                Err(closed("the hub closed the connection before SUBACK".to_owned()))
+            })
+            .await??;
+        let task = tokio::spawn(async move {
+            while let Some(packet) = ear.raw.next().await {
+                ear.hear(&packet).await;
+            }
+        });
+        Ok(Self { mute, task })
+    }
+
+    /// Stops acknowledging, or starts again. What was not acknowledged stays so.
+    pub fn mute(&self, mute: bool) {
+        self.mute.store(mute, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Ear {
+    raw: RawMqtt,
+    mute: Arc<AtomicBool>,
+    withheld: Withheld,
+    to: mpsc::UnboundedSender<Delivered>,
+}
+
+impl Ear {
+    async fn hear(&mut self, packet: &Packet) {
+        let Some(published) = packet.publish() else { return };
+        let delivered = Delivered::from(Received {
+            at: Instant::now(),
+            topic: published.topic,
+            payload: published.payload,
+            qos: published.qos,
+            retain: published.retain,
+            dup: published.dup,
+        });
+        let withheld = self.mute.load(Ordering::SeqCst);
+        if withheld {
+            self.withheld.insert(&delivered);
+        }
+        // A stage that is gone does not want it any more.
+        let _ = self.to.send(delivered);
+        if let (false, Some(id)) = (withheld, published.id) {
+            self.raw.write(&packet::puback(id)).await;
+        }
+    }
+}
