@@ -194,9 +194,13 @@ impl Store {
         self.changes.push(Change::Put(Space::Documents, name.as_bytes().to_vec(), document));
     }
 
-    /// Forgets a document, with the next commit.
+    /// Forgets a document, with the next commit. One that is not there costs no write: every clean session asks for this.
     pub fn remove_document(&mut self, name: &str) {
-        self.changes.push(Change::Remove(Space::Documents, name.as_bytes().to_vec()));
+        let put =
+            |change: &Change| matches!(change, Change::Put(Space::Documents, known, _) if known == name.as_bytes());
+        if self.changes.iter().any(put) || !matches!(self.document(name), Ok(None)) {
+            self.changes.push(Change::Remove(Space::Documents, name.as_bytes().to_vec()));
+        }
     }
 
     /// A committed document.

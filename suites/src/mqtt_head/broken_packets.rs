@@ -27,7 +27,9 @@ pub fn tests() -> Vec<Test> {
     let mutated = |name: &str, weight, strategy: fn() -> BoxedStrategy<Vec<Drawn>>| {
         let requirements = ["MQTT-ERR-01", "MQTT-ERR-02", "MQTT-ERR-03", "MQTT-ERR-04", "MQTT-ERR-05"];
         let mut test = declare::property("mqtt_head", name, &requirements, weight, strategy, play);
-        test.body = Box::new(move |worker| Box::pin(property::check(worker, strategy, play, fewer_mutations)));
+        test.body = Box::new(move |worker| {
+            Box::pin(property::check(worker, strategy, play, fewer_mutations, property::Failure::Harmless))
+        });
         test
     };
     vec![
