@@ -1,5 +1,7 @@
 //! The property bag at the end of a topic, read from a sender and written for a receiver.
 
+#![allow(missing_docs, reason = "criterion_group! writes a function without a word about it")]
+
 use std::hint::black_box;
 
 use benches::message;

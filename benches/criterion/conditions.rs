@@ -1,5 +1,7 @@
 //! A decision over one route, for conditions of each kind.
 
+#![allow(missing_docs, reason = "criterion_group! writes a function without a word about it")]
+
 use std::hint::black_box;
 
 use benches::{message, route, table};

@@ -1,5 +1,7 @@
 //! Decisions over tables of several sizes, and how long a configuration takes to be one.
 
+#![allow(missing_docs, reason = "criterion_group! writes a function without a word about it")]
+
 use std::hint::black_box;
 
 use benches::{message, route, table};

@@ -1,6 +1,8 @@
 //! Appending a batch with one commit and draining it again: on disk (handed to the operating system, not synced) and in
 //! memory.
 
+#![allow(missing_docs, reason = "criterion_group! writes a function without a word about it")]
+
 use benches::envelope;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use edge_hub::bench::store::Store;

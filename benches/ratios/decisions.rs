@@ -5,7 +5,7 @@ use std::hint::black_box;
 use benches::{message, route, table};
 use edge_hub::core::routing::RoutingTable;
 
-use crate::ratio::{Plan, Verdict, compare};
+use crate::ratio::{Plan, Verdict, compare, timed};
 
 const ROUTES: usize = 1_000;
 const APPLYING: usize = 10;
@@ -18,9 +18,11 @@ const BAR: f64 = 3.0;
 pub fn measure() -> Verdict {
     let message = message("press7");
     let decide = |table: &RoutingTable| {
-        for _ in 0..PLAN.units {
-            assert_eq!(black_box(table.destinations(black_box(&message))).len(), APPLYING);
-        }
+        timed(|| {
+            for _ in 0..PLAN.units {
+                assert_eq!(black_box(table.destinations(black_box(&message))).len(), APPLYING);
+            }
+        })
     };
 
     let applying = |number: usize| route("press7", "grade = '12' AND $body.ok = true", number);

@@ -32,8 +32,15 @@ pub struct Plan {
 /// Lets both sides take turns, prints `large / small`, and holds it against the bar, if there is one.
 ///
 /// The ratio of a block is that of the time both sides took for all their turns in it, rare long ones included. What
-/// counts is the median over the blocks; the smallest and the largest block are printed beside it.
-pub fn compare(name: &str, plan: &Plan, bar: Option<f64>, mut small: impl FnMut(), mut large: impl FnMut()) -> Verdict {
+/// counts is the median over the blocks; the smallest and the largest block are printed beside it. A side does one turn
+/// and tells the time of what counts in it.
+pub fn compare(
+    name: &str,
+    plan: &Plan,
+    bar: Option<f64>,
+    mut small: impl FnMut() -> Duration,
+    mut large: impl FnMut() -> Duration,
+) -> Verdict {
     small();
     large();
     let mut ratios = Vec::with_capacity(plan.blocks);
@@ -43,11 +50,11 @@ pub fn compare(name: &str, plan: &Plan, bar: Option<f64>, mut small: impl FnMut(
         for turn in 0..plan.turns {
             // The first of a turn finds the caches of the other; so each is first as often.
             if turn % 2 == 0 {
-                small_spent += timed(&mut small);
-                large_spent += timed(&mut large);
+                small_spent += small();
+                large_spent += large();
             } else {
-                large_spent += timed(&mut large);
-                small_spent += timed(&mut small);
+                large_spent += large();
+                small_spent += small();
             }
         }
         ratios.push(large_spent.as_secs_f64() / small_spent.as_secs_f64());
@@ -91,7 +98,8 @@ pub fn once<T>(name: &str, units: u32, unit: &str, what: impl FnOnce() -> T) -> 
     result
 }
 
-fn timed(what: &mut impl FnMut()) -> Duration {
+/// The time something takes.
+pub fn timed(what: impl FnOnce()) -> Duration {
     let start = Instant::now();
     what();
     start.elapsed()

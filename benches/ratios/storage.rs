@@ -6,7 +6,7 @@ use benches::envelope;
 use edge_hub::bench::store::Store;
 use edge_hub::core::{Copy, Envelope, QueueId, Timestamp};
 
-use crate::ratio::{Plan, Verdict, compare, once};
+use crate::ratio::{Plan, Verdict, compare, once, timed};
 
 const SMALL: u32 = 1_000;
 const LARGE: u32 = 1_000_000;
@@ -18,6 +18,7 @@ const BATCH: u32 = 200;
 const TURNS_PER_CLEANUP: u32 = 10;
 
 const PLAN: Plan = Plan { blocks: 21, turns: 40, units: BATCH, unit: "message" };
+const PARTS: Plan = Plan { blocks: 11, ..PLAN };
 
 /// Of the issue.
 const BAR: f64 = 1.5;
@@ -26,37 +27,48 @@ const NOW: Timestamp = Timestamp::from_millis(1_000);
 
 pub fn measure() -> Verdict {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut small = Waiting::stored(&folder.path().join("small"), SMALL);
-    let mut large =
-        once("store 1,000,000 messages", LARGE, "message", || Waiting::stored(&folder.path().join("large"), LARGE));
+    let (small, large) = (folder.path().join("small"), folder.path().join("large"));
+    Waiting::stored(&small, SMALL);
+    once("store 1,000,000 messages", LARGE, "message", || Waiting::stored(&large, LARGE));
+    let mut small = once("start with 1,000 waiting", SMALL, "message", || Waiting::reopened(&small));
+    let mut large = once("start with 1,000,000 waiting", LARGE, "message", || Waiting::reopened(&large));
+
     let verdict = compare(
         "append and drain: 1,000,000 waiting against 1,000",
         &PLAN,
         Some(BAR),
-        || small.turn(),
-        || large.turn(),
+        || timed(|| small.turn()),
+        || timed(|| large.turn()),
     );
+    let append_alone = |waiting: &mut Waiting| {
+        let spent = timed(|| waiting.append());
+        waiting.drain();
+        waiting.count_turn();
+        spent
+    };
+    compare("  append alone", &PARTS, None, || append_alone(&mut small), || append_alone(&mut large));
+    let drain_alone = |waiting: &mut Waiting| {
+        waiting.append();
+        let spent = timed(|| waiting.drain());
+        waiting.count_turn();
+        spent
+    };
+    compare("  drain alone", &PARTS, None, || drain_alone(&mut small), || drain_alone(&mut large));
 
-    let append = |waiting: &mut Waiting| waiting.append(BATCH);
-    compare("  append alone", &PLAN, None, || append(&mut small), || append(&mut large));
-    compare("  drain alone", &PLAN, None, || small.drain(), || large.drain());
-
-    drop((small, large));
-    once("start with 1,000 waiting", SMALL, "message", || Waiting::reopened(&folder.path().join("small")));
-    let mut large =
-        once("start with 1,000,000 waiting", LARGE, "message", || Waiting::reopened(&folder.path().join("large")));
     once("drain all of it", LARGE, "message", || {
         while large.left() > 0 {
             large.drain()
         }
     });
     once("remove what is settled", LARGE, "message", || large.clean());
-    large.append(BATCH);
+    large.append();
     once("drain behind a million removed", BATCH, "message", || large.drain());
     once("clean up behind a million removed", BATCH, "message", || large.clean());
-    once("the same again", 1, "cleanup", || large.clean());
+    drop(large);
+    let large = folder.path().join("large");
+    let mut large = once("start behind a million removed", 1, "start", || Waiting::reopened(&large));
     for _ in 0..LARGE / BATCH {
-        large.append(BATCH);
+        large.append();
     }
     once("erase a queue of 1,000,000", LARGE, "message", || large.erase());
     verdict
@@ -77,7 +89,7 @@ impl Waiting {
     fn stored(folder: &Path, count: u32) -> Waiting {
         let mut waiting = Waiting::reopened(folder);
         for _ in 0..count / BATCH {
-            waiting.append(BATCH);
+            waiting.append();
         }
         waiting
     }
@@ -89,16 +101,20 @@ impl Waiting {
     }
 
     fn turn(&mut self) {
-        self.append(BATCH);
+        self.append();
         self.drain();
+        self.count_turn();
+    }
+
+    fn count_turn(&mut self) {
         self.turns += 1;
         if self.turns % TURNS_PER_CLEANUP == 0 {
             self.clean();
         }
     }
 
-    fn append(&mut self, count: u32) {
-        for _ in 0..count {
+    fn append(&mut self) {
+        for _ in 0..BATCH {
             let copy = Copy { queue: QUEUE, time_to_live_millis: Some(7_200_000) };
             let offsets = self.store.append(&self.envelope, NOW, &[copy]).expect("there is room");
             self.tail = offsets[0] + 1;

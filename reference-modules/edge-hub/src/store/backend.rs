@@ -26,9 +26,23 @@ const SPACES: [(Space, &str); 5] = [
     (Space::Documents, "documents"),
 ];
 
-/// What a start may have to read again. Journals stay until every space that wrote to them has been flushed, and the
-/// rarely written ones are flushed only when half of this is reached.
-const MAX_JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
+const MEBIBYTE: u32 = 1024 * 1024;
+
+/// What a start may have to read again. A journal stays until every space that wrote to it has been flushed; spaces that
+/// are rarely written are flushed only when half of this is reached, and at the whole of it every commit has to wait.
+const MAX_JOURNAL_BYTES: u64 = 256 * 1024 * 1024;
+
+impl Space {
+    /// Bytes of changes after which a space is flushed: they are taken smaller where changes are, so that the spaces of
+    /// one message are flushed about equally often, and no journal has to stay for the sake of the slowest.
+    fn memtable_bytes(self) -> u32 {
+        match self {
+            Space::Messages => 16 * MEBIBYTE,
+            Space::Queues => 4 * MEBIBYTE,
+            Space::Checkpoints | Space::Copies | Space::Documents => MEBIBYTE,
+        }
+    }
+}
 
 /// One change of a commit.
 #[derive(Debug)]
@@ -53,7 +67,10 @@ impl Backend {
             .map_err(io::Error::other)?;
         let partitions = SPACES
             .iter()
-            .map(|(_, name)| keyspace.open_partition(name, PartitionCreateOptions::default()))
+            .map(|(space, name)| {
+                let options = PartitionCreateOptions::default().max_memtable_size(space.memtable_bytes());
+                keyspace.open_partition(name, options)
+            })
             .collect::<Result<_, _>>()
             .map_err(io::Error::other)?;
         let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
