@@ -192,7 +192,7 @@ async fn outgoing(worker: &mut Worker) -> Result<Outcome, StageError> {
     let observed = match next_message(&mut receiver, deadline::ROUTING).await {
         Ok(Some(published)) if mark_of(&published) == mark => {
             receiver.write(&packet::puback(1)).await;
-            quiet(&mut receiver).await.err()
+            quiet(&mut receiver, "other").await.err()
         }
         Ok(Some(published)) => Some(format!(
             "a PUBLISH came with packet id {:?} on a topic of {} bytes",
