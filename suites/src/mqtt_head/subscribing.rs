@@ -206,7 +206,7 @@ async fn documented(worker: &mut Worker) -> Result<Outcome, StageError> {
         let mark = stage.send(&mut history, &probe(), &on("documented")).await?;
         let got = next_mark(&mut connection, deadline::ROUTING).await;
         if got.as_ref() != Ok(&mark) {
-            let observed = format!("{}", got.map_or_else(|why| why, |other| format!("{other} came instead")));
+            let observed = got.map_or_else(|why| why, |other| format!("{other} came instead"));
             return Ok(ended(Some(broken("MQTT-SUB-04", "it is delivered", observed, &steps))));
         }
         // The acknowledgement is dealt with before the next connection takes over.
