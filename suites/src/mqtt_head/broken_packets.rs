@@ -3,7 +3,7 @@
 //! Named examples stand in tables; whatever else can be wrong is drawn from [`crate::generate::mqtt_packet`] and judged
 //! by [`crate::oracle::mqtt_stream`].
 
-use std::time::Instant;
+use std::ops::Range;
 
 use futures_util::future::BoxFuture;
 use harness::client::raw_mqtt::{Packet, RawMqtt, packet};
@@ -24,8 +24,9 @@ use crate::property;
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    let mutated = |name: &str, weight, strategy: fn() -> BoxedStrategy<Vec<Drawn>>| {
-        let requirements = ["MQTT-ERR-01", "MQTT-ERR-02", "MQTT-ERR-03", "MQTT-ERR-04", "MQTT-ERR-05"];
+    let mutated = |name: &str, weight, strategy: fn() -> BoxedStrategy<Case>| {
+        let requirements =
+            ["MQTT-ERR-01", "MQTT-ERR-02", "MQTT-ERR-03", "MQTT-ERR-04", "MQTT-ERR-05", "MQTT-LIM-01", "MQTT-SUB-07"];
         let mut test = declare::property("mqtt_head", name, &requirements, weight, strategy, play);
         test.body = Box::new(move |worker| {
             Box::pin(property::check(worker, strategy, play, fewer_mutations, property::Failure::Harmless))
@@ -120,13 +121,13 @@ async fn closes(
     rows: &[(&str, Vec<u8>)],
 ) -> Result<Option<Violation>, StageError> {
     let mut bystander = Bystander::connect(stage).await?;
-    let mut again: Option<Instant> = None;
+    let mut again = false;
     for (what, bytes) in rows {
         let steps = [format!("module m10 connects and writes {what}: {}", shown(bytes))];
         let mut connection = match (again, connected(stage.environment(), &offender()).await) {
             (_, Ok(connection)) => connection,
-            (None, Err(error)) => return Err(error),
-            (Some(_), Err(error)) => {
+            (false, Err(error)) => return Err(error),
+            (true, Err(error)) => {
                 let expected = "after a connection was closed for a fault the same identity connects at once";
                 return Ok(Some(broken("MQTT-ERR-05", expected, error.to_string(), &steps)));
             }
@@ -145,7 +146,7 @@ async fn closes(
             }
             Err(expired) => return Ok(Some(broken(requirement, expected, expired.to_string(), &steps))),
         }
-        again = Some(Instant::now());
+        again = true;
         if let Some(violation) = bystander.disturbed(&steps).await {
             return Ok(Some(violation));
         }
@@ -290,40 +291,49 @@ fn drawn() -> impl Strategy<Value = Drawn> {
     })
 }
 
-fn few() -> impl Strategy<Value = Vec<Drawn>> {
-    vec(drawn(), 1..=44)
+/// Packets to write, one behind the other, on as many connections as they end.
+#[derive(Debug, Clone)]
+struct Case(Vec<Drawn>);
+
+fn few() -> impl Strategy<Value = Case> {
+    vec(drawn(), 1..=44).prop_map(Case)
 }
 
-fn many() -> impl Strategy<Value = Vec<Drawn>> {
-    vec(drawn(), 1..=1_000)
+fn many() -> impl Strategy<Value = Case> {
+    vec(drawn(), 1..=1_200).prop_map(Case)
 }
 
-fn play<'a>(stage: &'a mut Stage, case: &'a Vec<Drawn>) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
-    Box::pin(played(stage, case))
+fn play<'a>(stage: &'a mut Stage, case: &'a Case) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
+    Box::pin(async move { Ok(played(stage, &case.0).await?.map(|(violation, _)| violation)) })
 }
 
-async fn played(stage: &mut Stage, case: &[Drawn]) -> Result<Option<Violation>, StageError> {
+/// Plays packets. A violation comes with the packets of the connection it was seen on.
+async fn played(stage: &mut Stage, case: &[Drawn]) -> Result<Option<(Violation, Range<usize>)>, StageError> {
     let speaker = speaker(stage.environment(), &offender());
     let mut bystander = Bystander::connect(stage).await?;
     let mut dialogue: Option<Dialogue> = None;
-    let mut waiting = 0;
-    for drawn in case {
+    let (mut waiting, mut first) = (0, 0);
+    for (number, drawn) in case.iter().enumerate() {
         let packet = drawn.packet(&speaker);
         if drawn.opening {
             dialogue = None;
             if let Some(violation) = opened(stage, &packet).await? {
-                return Ok(Some(violation));
+                return Ok(Some((violation, number..number + 1)));
             }
             continue;
         }
         let on = match &mut dialogue {
             Some(on) => on,
             none => match connected(stage.environment(), &offender()).await {
-                Ok(connection) => none.insert(Dialogue::on(connection)),
+                Ok(connection) => {
+                    first = number;
+                    none.insert(Dialogue::on(connection))
+                }
                 Err(error) => {
                     let steps = ["module m10 wrote packets until its connection ended, and connects again".to_owned()];
                     let expected = "it is accepted at once";
-                    return Ok(Some(broken("MQTT-ERR-05", expected, error.to_string(), &steps)));
+                    let violation = broken("MQTT-ERR-05", expected, error.to_string(), &steps);
+                    return Ok(Some((violation, first..number)));
                 }
             },
         };
@@ -335,15 +345,15 @@ async fn played(stage: &mut Stage, case: &[Drawn]) -> Result<Option<Violation>, 
         let looked = on.look().await?;
         let disturbed = bystander.disturbed(&on.steps).await;
         match looked {
-            Err(violation) => return Ok(Some(violation)),
-            Ok(_) if disturbed.is_some() => return Ok(disturbed),
+            Err(violation) => return Ok(Some((violation, first..number + 1))),
+            Ok(_) if disturbed.is_some() => return Ok(disturbed.map(|violation| (violation, first..number + 1))),
             Ok(Look::Stands) => {}
             Ok(Look::Over) => dialogue = None,
         }
     }
     if let Some(mut on) = dialogue {
         if let Err(violation) = on.look().await? {
-            return Ok(Some(violation));
+            return Ok(Some((violation, first..case.len())));
         }
     }
     restore(stage).await?;
@@ -377,28 +387,44 @@ async fn opened(stage: &Stage, packet: &MutatedPacket) -> Result<Option<Violatio
     Ok(Some(broken("MQTT-ERR-01", expected, observed, &steps)))
 }
 
-/// Leaves out mutations one by one, as long as the rest still shows the violation.
+/// Keeps the packets of one connection, then the last of them, then as few mutations as still show the violation.
 fn fewer_mutations<'a>(
     stage: &'a mut Stage,
-    case: &'a Vec<Drawn>,
+    case: &'a Case,
     found: Violation,
 ) -> BoxFuture<'a, Result<Violation, StageError>> {
     Box::pin(async move {
-        let mut smallest = (case.clone(), found);
-        if case.len() > 4 {
-            return Ok(smallest.1);
-        }
-        for at in 0..case.len() {
-            for mutation in 0..3 {
-                let mut smaller = smallest.0.clone();
-                smaller[at].left_out |= 1 << mutation;
-                if let Some(violation) = played(stage, &smaller).await? {
-                    if violation.requirement == smallest.1.requirement {
-                        smallest = (smaller, violation);
-                    }
+        let mut smallest = (case.0.clone(), found);
+        for _ in 0..2 {
+            let Some((_, seen)) = played(stage, &smallest.0).await? else { break };
+            let last = seen.end.saturating_sub(1)..seen.end;
+            for part in [seen, last] {
+                let part = smallest.0.get(part).unwrap_or_default().to_vec();
+                if part.len() < smallest.0.len() {
+                    still(stage, &mut smallest, part).await?;
                 }
+            }
+        }
+        for at in 0..smallest.0.len().min(MOST_SIMPLIFIED) {
+            for mutation in 0..3 {
+                let mut simpler = smallest.0.clone();
+                simpler[at].left_out |= 1 << mutation;
+                still(stage, &mut smallest, simpler).await?;
             }
         }
         Ok(smallest.1)
     })
+}
+
+/// Packets of a case whose mutations are left out one by one; more take too long.
+const MOST_SIMPLIFIED: usize = 6;
+
+/// Takes a part for the smallest case if it shows the same violation.
+async fn still(stage: &mut Stage, smallest: &mut (Vec<Drawn>, Violation), part: Vec<Drawn>) -> Result<(), StageError> {
+    if let Some((violation, _)) = played(stage, &part).await? {
+        if violation.requirement == smallest.1.requirement {
+            *smallest = (part, violation);
+        }
+    }
+    Ok(())
 }

@@ -313,8 +313,20 @@ pub async fn next_mark(connection: &mut RawMqtt, deadline: Deadline) -> Result<S
     }
 }
 
-/// Whether the connection stands and the hub has sent nothing; says what is wrong otherwise.
-pub async fn quiet(connection: &mut RawMqtt) -> Result<(), String> {
+/// Whether a module's connection stands and the hub has sent nothing; says what is wrong otherwise.
+///
+/// A message of the module's own goes all the way through the hub first: what was on its way to the module before that
+/// has come by then.
+pub async fn quiet(connection: &mut RawMqtt, name: &str) -> Result<(), String> {
+    const ID: u16 = 0x7a7a;
+    let topic = format!("devices/gw7/modules/{name}/messages/events/%24.on=nowhere");
+    connection.write(&packet::publish(ID, &topic, b"")).await;
+    match connection.read(deadline::ACKNOWLEDGEMENT).await {
+        Ok(Some(packet)) if packet.puback() == Some(ID) => {}
+        Ok(Some(packet)) => return Err(format!("the hub wrote {packet}")),
+        Ok(None) => return Err("the hub closed the connection".to_owned()),
+        Err(expired) => return Err(expired.to_string()),
+    }
     match connection.ping().await {
         Ok(Some(before)) => match before.first() {
             None => Ok(()),

@@ -28,6 +28,12 @@ pub fn tests() -> Vec<Test> {
         ),
         fixed(
             "mqtt_head",
+            "mqtt_head::limits::a_property_without_value_does_not_hide_what_stands_before_it",
+            &["MQTT-LIM-06"],
+            |worker| Box::pin(hidden(worker)),
+        ),
+        fixed(
+            "mqtt_head",
             "mqtt_head::limits::a_topic_that_cannot_be_written_disturbs_nobody",
             &["MQTT-LIM-05"],
             |worker| Box::pin(outgoing(worker)),
@@ -146,6 +152,37 @@ async fn messages(worker: &mut Worker) -> Result<Outcome, StageError> {
     Ok(Outcome::Conforms)
 }
 
+/// A message over the limit, with a property without value behind most of what counts.
+async fn hidden(worker: &mut Worker) -> Result<Outcome, StageError> {
+    const VALUE: usize = 1_000;
+    let stage = worker.stage().await?;
+    let all = "FROM /messages/* WHERE NOT is_defined(own) INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")";
+    stage.configure(routes([("all", all)])).await?;
+    let topic = format!("devices/gw7/modules/m10/messages/events/a={}&n", "v".repeat(VALUE));
+    let added = 115 + "gw7m10".len() + "a".len() + VALUE + "n".len();
+    let body = vec![b'x'; LARGEST_MESSAGE - added + 1];
+    let mut connection = connected(stage.environment(), &module("m10")).await?;
+    connection.write(&packet::publish(1, &topic, &body)).await;
+    let steps = [format!(
+        "module m10 publishes {} bytes with a property `a` of {VALUE} characters and, behind it, `n` without a value",
+        body.len()
+    )];
+    let observed = match connection.read(deadline::ACKNOWLEDGEMENT).await? {
+        Some(packet) if packet.puback() == Some(1) => {
+            let mut history = History::begin();
+            settled(stage, &mut history, &[sink("i0")]).await?;
+            (!history.delivered.is_empty()).then(|| "it arrived".to_owned())
+        }
+        Some(packet) => Some(format!("the hub wrote {packet}")),
+        None => Some("the hub closed the connection".to_owned()),
+    };
+    if observed.is_none() {
+        stage.connect(module("m10")).await?;
+    }
+    let expected = "the message is one over the limit: PUBACK, and it is dropped";
+    Ok(ended(observed.map(|observed| broken("MQTT-LIM-06", expected, observed, &steps))))
+}
+
 fn whole_or_not_at_all(fits: bool, body: &[u8], delivered: &[Delivered], steps: &[String]) -> Option<Violation> {
     match (fits, delivered) {
         (true, [only]) if only.body == body => None,
@@ -192,7 +229,7 @@ async fn outgoing(worker: &mut Worker) -> Result<Outcome, StageError> {
     let observed = match next_message(&mut receiver, deadline::ROUTING).await {
         Ok(Some(published)) if mark_of(&published) == mark => {
             receiver.write(&packet::puback(1)).await;
-            quiet(&mut receiver).await.err()
+            quiet(&mut receiver, "other").await.err()
         }
         Ok(Some(published)) => Some(format!(
             "a PUBLISH came with packet id {:?} on a topic of {} bytes",

@@ -290,12 +290,16 @@ async fn mixed(stage: &mut Stage, case: &Mixture) -> Result<Option<Violation>, S
     Ok(None)
 }
 
-fn topics() -> impl Strategy<Value = Vec<String>> {
-    vec(mqtt_topic::topic(), 1..16)
+/// Topics to publish to, one behind the other.
+#[derive(Debug, Clone)]
+struct Topics(Vec<String>);
+
+fn topics() -> impl Strategy<Value = Topics> {
+    vec(mqtt_topic::topic(), 1..16).prop_map(Topics)
 }
 
-fn spelled<'a>(stage: &'a mut Stage, case: &'a Vec<String>) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
-    Box::pin(spells(stage, case))
+fn spelled<'a>(stage: &'a mut Stage, case: &'a Topics) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
+    Box::pin(spells(stage, &case.0))
 }
 
 async fn spells(stage: &mut Stage, topics: &[String]) -> Result<Option<Violation>, StageError> {

@@ -91,7 +91,7 @@ async fn granted(worker: &mut Worker) -> Result<Outcome, StageError> {
         let shown: String = filter.chars().take(60).collect();
         let steps = [format!("module m10 subscribes `{shown}` ({} bytes) at QoS 1", filter.len())];
         let observed = match subscribed(&mut connection, &[(filter, 1)]).await {
-            Ok(Some(granted)) if granted == [1] => quiet(&mut connection).await.err(),
+            Ok(Some(granted)) if granted == [1] => quiet(&mut connection, "m10").await.err(),
             Ok(Some(granted)) => Some(format!("SUBACK grants {granted:02x?}")),
             Ok(None) => Some("the hub closed the connection".to_owned()),
             Err(error) => Some(error.to_string()),
@@ -136,7 +136,7 @@ async fn kept_until_subscribed(
     let mut history = History::begin();
     steps.push("module probe sends a message that a route takes to other/in".to_owned());
     let first = stage.send(&mut history, &probe(), &on("inert")).await?;
-    if let Err(observed) = quiet(&mut connection).await {
+    if let Err(observed) = quiet(&mut connection, "other").await {
         return Ok(Some(broken(requirement, "nothing is delivered", observed, &steps)));
     }
     steps.push(format!("module other subscribes `{INPUTS}`, and probe sends another message"));
@@ -180,7 +180,7 @@ async fn others(worker: &mut Worker) -> Result<Outcome, StageError> {
     let at = Place::Input { module: "other".to_owned(), input: "in".to_owned() };
     let arrived = |history: &History| reached(history, &last).contains(&at);
     stage.collect(&mut history, deadline::ROUTING, "the messages at other/in", arrived).await?;
-    let found = match quiet(&mut curious).await {
+    let found = match quiet(&mut curious, "cam").await {
         Ok(()) => None,
         Err(observed) => {
             let requirement = if observed.contains("foo/bar") { "MQTT-SUB-02" } else { "MQTT-SUB-03" };
@@ -206,11 +206,11 @@ async fn documented(worker: &mut Worker) -> Result<Outcome, StageError> {
         let mark = stage.send(&mut history, &probe(), &on("documented")).await?;
         let got = next_mark(&mut connection, deadline::ROUTING).await;
         if got.as_ref() != Ok(&mark) {
-            let observed = format!("{}", got.map_or_else(|why| why, |other| format!("{other} came instead")));
+            let observed = got.map_or_else(|why| why, |other| format!("{other} came instead"));
             return Ok(ended(Some(broken("MQTT-SUB-04", "it is delivered", observed, &steps))));
         }
         // The acknowledgement is dealt with before the next connection takes over.
-        let _ = quiet(&mut connection).await;
+        let _ = quiet(&mut connection, "other").await;
     }
     stage.connect(other()).await?;
     Ok(Outcome::Conforms)
@@ -302,7 +302,7 @@ async fn one_of_two(worker: &mut Worker) -> Result<Outcome, StageError> {
         let observed = "the second came, the first did not";
         broken("MQTT-SUB-09", "the first message arrives, on the old connection or on the new one", observed, &steps)
     });
-    let _ = quiet(&mut connection).await;
+    let _ = quiet(&mut connection, "other").await;
     if found.is_none() {
         stage.connect(other()).await?;
     }

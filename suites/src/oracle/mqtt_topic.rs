@@ -166,10 +166,8 @@ fn resolved(text: &str, wanted: impl Fn(char) -> bool) -> String {
         let character = (1..=4).find_map(|size| {
             let escape = text.get(at..at + 3 * size)?;
             let whole = (0..size).all(|number| value(&escape.as_bytes()[3 * number..]).is_some());
-            let decoded: Vec<u8> = whole
-                .then(|| (0..size).filter_map(|number| value(&escape.as_bytes()[3 * number..])).collect())
-                .unwrap_or_default();
-            let decoded = std::str::from_utf8(&decoded).ok()?;
+            let decoded: Vec<u8> = (0..size).filter_map(|number| value(&escape.as_bytes()[3 * number..])).collect();
+            let decoded = std::str::from_utf8(&decoded).ok().filter(|_| whole)?;
             let mut characters = decoded.chars();
             let only = characters.next().filter(|_| characters.next().is_none())?;
             Some((only, 3 * size))

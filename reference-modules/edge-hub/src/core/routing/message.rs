@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::faults::planted;
+
 /// Who made a message, as far as `FROM` can tell.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MessageSource {
@@ -37,7 +39,10 @@ impl Message {
     pub fn size(&self) -> usize {
         let units = |text: &str| text.encode_utf16().count();
         let bag = |pairs: &[(String, Option<String>)]| {
-            pairs.iter().map(|(name, value)| units(name) + value.as_deref().map_or(0, units)).sum::<usize>()
+            // The product forgets what stands before a property without value.
+            let hidden = pairs.iter().rposition(|(_, value)| value.is_none());
+            let from = hidden.filter(|_| planted("O06-property-without-value-resets-the-size")).unwrap_or_default();
+            pairs[from..].iter().map(|(name, value)| units(name) + value.as_deref().map_or(0, units)).sum::<usize>()
         };
         self.body.len() + bag(&self.properties) + bag(&self.system)
     }

@@ -372,7 +372,13 @@ impl Connection<'_> {
             body.truncate(LARGE_BODY_BYTES);
         }
         match wire::write_publish(&topic, id, &body) {
-            Ok(publish) => self.out.extend(publish),
+            Ok(mut publish) => {
+                // One at a time: what is still unacknowledged is the copy before.
+                if planted("Q12-copies-are-marked-as-duplicates") && !self.unacknowledged.is_empty() {
+                    publish[0] |= 0x08;
+                }
+                self.out.extend(publish);
+            }
             Err(_) if planted("LIM05-topic-length-wraps") => self.out.extend(wire::write_wrapped(&topic, &body)),
             Err(error) => {
                 tracing::warn!("Cannot deliver a message to {}: {error}", self.client);

@@ -90,9 +90,9 @@ pub fn class(filter: &str) -> Option<Class> {
         Some(Class::TwinResponses)
     } else if is_inputs(filter) {
         Some(Class::Inputs).filter(|_| filter.contains("/inputs/") || !planted("SUB04-whole-module-takes-no-inputs"))
-    } else if filter == "foo/#" && planted("SUB02-any-tree-takes-inputs") {
-        Some(Class::Inputs)
-    } else if filter.contains("/inputs/") && planted("SUB05-single-input-takes-inputs") {
+    } else if (filter == "foo/#" && planted("SUB02-any-tree-takes-inputs"))
+        || (filter.contains("/inputs/") && planted("SUB05-single-input-takes-inputs"))
+    {
         Some(Class::Inputs)
     } else {
         None
