@@ -9,6 +9,7 @@
 
 mod authenticate;
 mod boot;
+mod certificate;
 pub mod core;
 mod dial;
 mod engine;

@@ -24,6 +24,7 @@ pub(super) struct Delivery {
 impl Core {
     /// Delivers the first entry of the batch, or waits for the module's other inputs, or gives up for now.
     pub(super) fn deliver_next(&mut self, id: u32) {
+        let patience = self.patience();
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
         let Sink::Input { module, input } = &endpoint.sink else { return };
         let Pump::Delivering { priority, entries, delivery } = &mut endpoint.pump else {
@@ -46,6 +47,9 @@ impl Core {
             let entries = std::mem::take(entries);
             return self.batch_failed(id, priority, entries);
         };
+        if entry.enqueued < client.since && planted("SESS06-messages-for-an-absent-module-are-dropped") {
+            return self.first_settled(id);
+        }
         if client.unacknowledged.is_some() && !planted("R04-inputs-of-a-module-collide") {
             client.waiting.push_back(id);
             return;
@@ -61,7 +65,7 @@ impl Core {
         }
         let timer = self
             .timers
-            .set(self.now + self.settings.message_ack_timeout, Timer::AckTimeout { endpoint: id, delivery: attempt });
+            .set(self.now + patience, Timer::AckTimeout { endpoint: id, delivery: attempt });
         self.deliveries.insert(attempt, Delivery { endpoint: id, connection, timer });
         let input = if planted("SINK05-input-name-in-lower-case") { input.to_lowercase() } else { input.clone() };
         let sent = sent_event(entry, receiver.to_string(), input.clone(), priority, self.now.since(entry.enqueued));
@@ -76,6 +80,12 @@ impl Core {
         }
         self.out.push(Output::Deliver { connection, delivery: attempt, input, envelope });
         self.out.push(Output::Event(sent));
+    }
+
+    /// How long a module may take to acknowledge.
+    fn patience(&self) -> std::time::Duration {
+        let whole = self.settings.message_ack_timeout;
+        if planted("QOS10-repeats-before-the-ack-timeout") { whole / 2 } else { whole }
     }
 
     /// An attempt ended.

@@ -10,6 +10,9 @@ use tokio_rustls::server::TlsStream;
 use super::listener::Head;
 use super::subscriptions::Subscriptions;
 use super::user_name::UserName;
+use crate::authenticate::Credentials;
+use crate::certificate::Shown;
+use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::wire::{self, Packet, Undecodable};
 
@@ -28,6 +31,8 @@ pub struct Accepted {
     pub received: BytesMut,
     /// Who it is.
     pub client: ClientId,
+    /// How it proved that.
+    pub credentials: Credentials,
     /// What the client asked for.
     pub connect: Box<Connect>,
     /// Restored, or none.
@@ -43,6 +48,8 @@ pub async fn arrive(mut stream: TlsStream<TcpStream>, limit: usize) -> Option<Ar
                 return Some(Arrived { stream, received, connect });
             }
             Ok(None) => {}
+            Ok(Some(_)) if planted("CONN12-packets-before-connect-are-ignored") => continue,
+            Err(Undecodable::Level) if planted("CONN10-another-level-just-closes") => return None,
             Err(Undecodable::Level) => {
                 refuse(stream, ConnectReturnCode::UnacceptableProtocolVersion).await;
                 return None;
@@ -57,9 +64,10 @@ pub async fn arrive(mut stream: TlsStream<TcpStream>, limit: usize) -> Option<Ar
 
 /// Decides whether the client may come in, and tells it.
 pub async fn judge(head: &Head, arrived: Arrived) -> Option<Accepted> {
-    let Arrived { mut stream, received, connect } = arrived;
-    let client = match admitted(head, &connect).await {
-        Ok(client) => client,
+    let Arrived { mut stream, mut received, connect } = arrived;
+    let shown = stream.get_ref().1.peer_certificates().map(|chain| Shown(chain.to_vec()));
+    let (client, credentials) = match admitted(head, &connect, shown).await {
+        Ok(admitted) => admitted,
         Err(code) => {
             refuse(stream, code).await;
             return None;
@@ -68,35 +76,83 @@ pub async fn judge(head: &Head, arrived: Arrived) -> Option<Accepted> {
     let name = document(&client);
     let mut stored = None;
     if connect.clean_session() {
-        head.engine.remember(name, None).await;
+        if !planted("SESS01-clean-session-keeps-the-stored-one") {
+            head.engine.remember(name, None).await;
+        }
     } else {
         stored = head.engine.document(name).await;
     }
-    let subscriptions: Option<Subscriptions> = stored.and_then(|stored| serde_json::from_slice(&stored).ok());
-    let connack = wire::write_connack(subscriptions.is_some(), ConnectReturnCode::Accepted);
+    let mut subscriptions: Option<Subscriptions> = stored.and_then(|stored| serde_json::from_slice(&stored).ok());
+    let present = subscriptions.is_some() && !planted("SESS02-session-present-is-never-told")
+        || !connect.clean_session() && planted("SESS03-session-present-without-a-session");
+    if planted("SESS02-filters-are-not-restored") {
+        subscriptions = None;
+    }
+    if planted("CONN14-packets-behind-connect-are-discarded") {
+        received.clear();
+    }
+    let connack = wire::write_connack(present, ConnectReturnCode::Accepted);
     stream.write_all(&connack).await.ok()?;
     stream.flush().await.ok()?;
-    Some(Accepted { stream, received, client, connect, subscriptions: subscriptions.unwrap_or_default() })
+    let subscriptions = subscriptions.unwrap_or_default();
+    Some(Accepted { stream, received, client, credentials, connect, subscriptions })
 }
 
 /// Name of the stored session of a client.
 pub fn document(client: &ClientId) -> String {
+    if planted("SESS04-sessions-end-with-the-hub") {
+        return format!("session/{}/{client}", std::process::id());
+    }
     format!("session/{client}")
 }
 
-async fn admitted(head: &Head, connect: &Connect) -> Result<ClientId, ConnectReturnCode> {
-    let name = connect.user_name().and_then(UserName::read).ok_or(ConnectReturnCode::ServerUnavailable)?;
+async fn admitted(
+    head: &Head,
+    connect: &Connect,
+    shown: Option<Shown>,
+) -> Result<(ClientId, Credentials), ConnectReturnCode> {
+    let malformed = if planted("CONN06-malformed-user-name-is-0x05") {
+        ConnectReturnCode::NotAuthorized
+    } else {
+        ConnectReturnCode::ServerUnavailable
+    };
+    let name = connect.user_name().and_then(UserName::read).ok_or(malformed)?;
     if connect.client_id().trim().is_empty() {
-        return Err(ConnectReturnCode::ServerUnavailable);
+        return Err(if planted("CONN07-empty-client-id-is-0x02") {
+            ConnectReturnCode::IdentifierRejected
+        } else {
+            ConnectReturnCode::ServerUnavailable
+        });
     }
-    if connect.client_id() != name.client.to_string() {
+    let same = if planted("CONN08-client-id-in-any-case") {
+        connect.client_id().eq_ignore_ascii_case(&name.client.to_string())
+    } else {
+        connect.client_id() == name.client.to_string()
+    };
+    if !same {
         return Err(ConnectReturnCode::NotAuthorized);
     }
-    let password = connect.password().map(String::from_utf8_lossy).unwrap_or_default();
-    if password.is_empty() || !head.authenticator.proves(&name.client, &password).await {
+    let credentials = credentials(connect, shown, head.settings.client_certificates).ok_or(nothing_shown())?;
+    if !head.authenticator.proves(&name.client, &credentials).await {
         return Err(ConnectReturnCode::NotAuthorized);
     }
-    Ok(name.client)
+    Ok((name.client, credentials))
+}
+
+/// A password outranks a certificate.
+fn credentials(connect: &Connect, shown: Option<Shown>, takes_certificates: bool) -> Option<Credentials> {
+    let shown = shown.filter(|_| takes_certificates).map(Credentials::Certificates);
+    let password = connect.password().map(String::from_utf8_lossy).filter(|password| !password.is_empty());
+    let token = password.map(|password| Credentials::Token(password.into_owned()));
+    if planted("AUTH07-certificate-outranks-the-token") { shown.or(token) } else { token.or(shown) }
+}
+
+fn nothing_shown() -> ConnectReturnCode {
+    if planted("CONN09-no-password-is-0x04") {
+        ConnectReturnCode::BadUserNameOrPassword
+    } else {
+        ConnectReturnCode::NotAuthorized
+    }
 }
 
 async fn refuse(mut stream: TlsStream<TcpStream>, code: ConnectReturnCode) {

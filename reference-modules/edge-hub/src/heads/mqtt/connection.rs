@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,8 +63,13 @@ struct Connection<'a> {
 }
 
 /// Serves a client until its connection ends, and says its will if need be.
-pub async fn run(head: &Head, id: ConnectionId, accepted: Accepted) {
-    let Accepted { mut stream, mut received, client, connect, subscriptions } = accepted;
+pub async fn run(
+    head: &Head,
+    id: ConnectionId,
+    accepted: Accepted,
+    doubted: Pin<&mut (dyn Future<Output = ()> + Send)>,
+) {
+    let Accepted { mut stream, mut received, client, credentials: _, connect, subscriptions } = accepted;
     let (outbox, mut inbox) = mpsc::unbounded_channel();
     let (twins, mut answers) = mpsc::unbounded_channel();
     head.engine.attach(id, client.clone(), outbox);
@@ -82,8 +88,17 @@ pub async fn run(head: &Head, id: ConnectionId, accepted: Accepted) {
     };
     connection.tell_inputs();
     let limit = keep_alive(connect.keep_alive(), head.settings.mqtt.max_keep_alive);
-    let end = connection.serve(&mut stream, &mut received, &mut inbox, &mut answers, limit).await;
-    if let (End::Abrupt, Some(topic)) = (&end, connect.will_topic().filter(|_| connect.will_flag())) {
+    let served = connection.serve(&mut stream, &mut received, &mut inbox, &mut answers, limit);
+    let end = tokio::select! {
+        end = served => end,
+        () = doubted => End::ByHub,
+    };
+    let speaks = match end {
+        End::Orderly => planted("WILL03-disconnect-says-the-will"),
+        End::ByHub => planted("WILL05-takeover-says-the-will"),
+        End::Abrupt => !planted("WILL01-will-is-forgotten"),
+    };
+    if let Some(topic) = connect.will_topic().filter(|_| connect.will_flag() && speaks) {
         let will = Incoming {
             topic: topic.to_owned(),
             qos: 1,
@@ -92,7 +107,8 @@ pub async fn run(head: &Head, id: ConnectionId, accepted: Accepted) {
             retain: connect.will_retain(),
             payload: Bytes::copy_from_slice(connect.will_payload().unwrap_or_default()),
         };
-        connection.published(will, Some("Will"));
+        let mark = (!planted("WILL02-will-is-not-marked")).then_some("Will");
+        connection.published(will, mark);
     }
     // The other side sees the end of the connection in any case.
     let _ = stream.shutdown().await;
@@ -111,6 +127,7 @@ impl Connection<'_> {
         loop {
             match self.take_all(received).await {
                 Ok(0) => {}
+                Ok(_) if planted("KA03-only-pings-count") && self.out.is_empty() => {}
                 Ok(_) => heard = Instant::now(),
                 Err(end) => return self.last_words(stream, end).await,
             }
@@ -141,6 +158,7 @@ impl Connection<'_> {
                     None => return End::ByHub,
                 },
                 Some((number, response)) = answers.recv() => {
+                    self.in_flight(&response);
                     self.pending.settle_with(number, |due| due.before = response);
                 }
                 read = stream.read_buf(received), if reads => match read {
@@ -148,7 +166,8 @@ impl Connection<'_> {
                     Ok(_) => {}
                 },
                 () = tokio::time::sleep_until(silent_until.unwrap_or(heard)), if silent_until.is_some() => {
-                    return End::Abrupt;
+                    let quiet = planted("WILL04-expiry-keeps-the-will-back");
+                    return if quiet { End::ByHub } else { End::Abrupt };
                 }
             }
         }
@@ -175,6 +194,8 @@ impl Connection<'_> {
             }
             Packet::Publish(publish) => self.published(publish, None),
             Packet::Puback(PACKET_ID) => self.acknowledged(),
+            Packet::Puback(_) if planted("Q11-any-puback-settles-the-oldest") => self.acknowledged(),
+            Packet::Connect(_) if planted("CONN13-second-connect-is-ignored") => {}
             Packet::Puback(_) | Packet::Stray => {
                 if self.head.settings.mqtt.abort_on_out_of_order_puback {
                     return Err(End::Abrupt);
@@ -190,8 +211,17 @@ impl Connection<'_> {
                 for filter in &filters {
                     self.subscriptions.unsubscribe(filter);
                 }
-                self.subscribed().await;
+                if planted("SESS05-unsubscribe-is-not-stored") {
+                    self.tell_inputs();
+                } else {
+                    self.subscribed().await;
+                }
                 self.out.extend(wire::write_unsuback(id));
+            }
+            Packet::Pingreq if self.pending.len() > 0 && planted("KA04-ping-waits-for-publishes") => {
+                let due = Due { before: wire::PINGRESP.to_vec(), ..Due::default() };
+                let number = self.pending.expect(due);
+                self.pending.settle_with(number, |_| {});
             }
             Packet::Pingreq => self.out.extend(wire::PINGRESP),
             Packet::Disconnect => return Err(End::Orderly),
@@ -218,8 +248,14 @@ impl Connection<'_> {
 
     fn published(&mut self, publish: Incoming, message_type: Option<&str>) {
         let read = topics::read(&publish.topic);
-        let faulty = matches!(read, Publish::Fault) || publish.qos == 2;
-        let number = self.pending.expect(Due { before: Vec::new(), acknowledge: publish.id, close: faulty });
+        let second = publish.qos == 2 && !planted("QOS02-qos-2-stays-connected");
+        let faulty = matches!(read, Publish::Fault) || second;
+        let acknowledge = publish.id.or_else(|| planted("QOS01-qos-0-is-acknowledged").then_some(PACKET_ID));
+        let number = self.pending.expect(Due { before: Vec::new(), acknowledge, close: faulty });
+        if publish.dup && planted("RET02-dup-is-suppressed") {
+            self.pending.settle_with(number, |_| {});
+            return;
+        }
         match read {
             Publish::Telemetry { sender, mut application, system } => {
                 let mut mark = |name: &str, value: &str| set(&mut application, name, value);
@@ -278,6 +314,7 @@ impl Connection<'_> {
         });
         if !rid.trim().is_empty() {
             let response = response(&self.subscriptions, 204, &rid, &[]);
+            self.in_flight(&response);
             self.pending.prepare(number, response);
         }
         self.head.engine.tell(Input::TwinChanged {
@@ -306,9 +343,10 @@ impl Connection<'_> {
         let message = &envelope.message;
         let topic = topics::input(&self.client, input, &message.properties, &message.system);
         let wanted = match message.properties.iter().find(|(name, _)| name == "mqtt-qos") {
-            Some((_, None)) => return Err(End::Abrupt),
-            Some((_, Some(value))) => level(value),
-            None => 1,
+            // The product faults here, and closes the connection of a receiver that did nothing wrong.
+            Some((_, None)) if planted("QOS07-empty-mqtt-qos-closes-the-receiver") => return Err(End::Abrupt),
+            Some((_, Some(value))) if !planted("QOS06-mqtt-qos-is-ignored") => level(value),
+            _ => 1,
         };
         let Some(granted) = self.subscriptions.granted(&topic) else {
             self.settled(delivery, DeliveryOutcome::Rejected);
@@ -316,7 +354,11 @@ impl Connection<'_> {
         };
         let id = (granted.min(wanted) > 0).then_some(PACKET_ID);
         match wire::write_publish(&topic, id, &message.body) {
-            Ok(publish) => self.out.extend(publish),
+            Ok(mut publish) => {
+                let retained = message.properties.iter().any(|(name, _)| name == "mqtt-retain");
+                publish[0] |= u8::from(retained && planted("RET01-retain-flag-is-delivered"));
+                self.out.extend(publish);
+            }
             Err(error) => {
                 tracing::warn!("Cannot deliver a message to {}: {error}", self.client);
                 self.settled(delivery, DeliveryOutcome::Rejected);
@@ -328,6 +370,13 @@ impl Connection<'_> {
             None => self.settled(delivery, DeliveryOutcome::Delivered),
         }
         Ok(true)
+    }
+
+    /// Notes a PUBLISH that is no input message: its acknowledgement settles nothing else.
+    fn in_flight(&mut self, publish: &[u8]) {
+        if publish.first().is_some_and(|first| first & 0x06 != 0) {
+            self.unacknowledged.push_back(None);
+        }
     }
 
     fn acknowledged(&mut self) {
@@ -367,6 +416,10 @@ impl Connection<'_> {
 
 /// The limit is half as long again as what was asked for; none asked for is the upper bound.
 fn keep_alive(asked_secs: u16, bound: Option<Duration>) -> Option<Duration> {
+    if planted("Q13-silent-client-stays") {
+        return None;
+    }
+    let bound = bound.filter(|_| !planted("KA02-zero-disables-the-limit"));
     let asked = Duration::from_millis(u64::from(asked_secs) * 1500);
     match bound {
         Some(bound) if asked.is_zero() => Some(bound),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mqtt_protocol_core::mqtt::result_code::ConnectReturnCode;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -14,8 +15,10 @@ use super::connection;
 use crate::authenticate::Authenticator;
 use crate::core::ConnectionId;
 use crate::engine::Engine;
+use crate::faults::planted;
 use crate::settings::Settings;
 use crate::upstream::Upstream;
+use crate::wire;
 
 /// How long to wait when no connection can be accepted, for want of file descriptors say.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -70,9 +73,13 @@ impl Head {
     }
 
     async fn serve(self: Arc<Head>, socket: TcpStream) {
+        if planted("TLS01-plain-connect-is-answered") && answered_in_clear(&socket).await {
+            return;
+        }
         // The time until CONNECT includes the TLS handshake.
         let arriving = self.arrive(socket);
-        let arrived = match self.settings.mqtt.connect_arrival_timeout {
+        let limit = self.settings.mqtt.connect_arrival_timeout;
+        let arrived = match limit.filter(|_| !planted("CONN15-silent-connection-stays")) {
             Some(limit) => tokio::time::timeout(limit, arriving).await.ok().flatten(),
             None => arriving.await,
         };
@@ -90,7 +97,16 @@ impl Head {
 
     async fn run(&self, accepted: Accepted) {
         let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1);
-        connection::run(self, connection, accepted).await;
+        let (client, credentials) = (accepted.client.clone(), accepted.credentials.clone());
+        let doubted = std::pin::pin!(self.authenticator.doubts(&client, &credentials));
+        connection::run(self, connection, accepted, doubted).await;
         self.engine.detach(connection);
     }
+}
+
+/// Only a planted fault speaks without TLS.
+async fn answered_in_clear(socket: &TcpStream) -> bool {
+    let mut first = [0];
+    let connect = socket.peek(&mut first).await.is_ok() && first == [0x10];
+    connect && socket.try_write(&wire::write_connack(false, ConnectReturnCode::Accepted)).is_ok()
 }
