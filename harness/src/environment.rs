@@ -611,10 +611,7 @@ fn standing_desired(routes: &BTreeMap<String, Value>) -> Value {
 }
 
 /// The certificates of guests that have one.
-fn certificates(
-    blueprint: &Blueprint,
-    authority: &pki::Authority,
-) -> Result<BTreeMap<Identity, Issued>, StartError> {
+fn certificates(blueprint: &Blueprint, authority: &pki::Authority) -> Result<BTreeMap<Identity, Issued>, StartError> {
     let mut certificates = BTreeMap::new();
     for (guest, credential) in &blueprint.guests {
         let (Identity::LeafDevice(name) | Identity::Module(name)) = guest;
@@ -692,8 +689,7 @@ fn trust(pem: &str, handshake: Handshake<'_>) -> Result<Arc<rustls::ClientConfig
         .expect("ring has TLS 1.2 and 1.3")
         .with_root_certificates(roots);
     let Some(issued) = handshake.certificate else { return Ok(Arc::new(builder.with_no_client_auth())) };
-    let chain: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(issued.certificate_chain_pem.as_bytes()).collect();
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(issued.certificate_chain_pem.as_bytes()).collect();
     let key = PrivateKeyDer::from_pem_slice(issued.private_key_pem.as_bytes());
     let (Ok(chain), Ok(key)) = (chain, key) else { return Err(StartError::Trust) };
     builder.with_client_auth_cert(chain, key).map(Arc::new).map_err(|_| StartError::Trust)

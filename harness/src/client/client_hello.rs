@@ -71,8 +71,7 @@ impl fmt::Display for Answer {
 
 /// A ClientHello that offers this version at most, with suites and curves that every server of its time has.
 pub fn hello(version: Version) -> Vec<u8> {
-    const SUITES: [u16; 10] =
-        [0xc02b, 0xc02f, 0xc02c, 0xc030, 0xc009, 0xc013, 0xc00a, 0xc014, 0x002f, 0x0035];
+    const SUITES: [u16; 10] = [0xc02b, 0xc02f, 0xc02c, 0xc030, 0xc009, 0xc013, 0xc00a, 0xc014, 0x002f, 0x0035];
     let sized = |bytes: &[u8]| {
         let length = u16::try_from(bytes.len()).expect("these are short").to_be_bytes();
         [&length, bytes].concat()
@@ -85,9 +84,8 @@ pub fn hello(version: Version) -> Vec<u8> {
     body.extend([1, 0]);
     let mut extensions = extension(10, &sized(&[0, 23, 0, 24, 0, 29]));
     extensions.extend(extension(11, &[1, 0]));
-    if version == Version::V1_2 {
-        extensions.extend(extension(13, &sized(&[4, 3, 4, 1, 8, 4, 5, 3, 5, 1])));
-    }
+    // Older versions do not need it, but a server that misses it would complain of that instead of the version.
+    extensions.extend(extension(13, &sized(&[4, 3, 4, 1, 8, 4, 5, 3, 5, 1])));
     body.extend(sized(&extensions));
     let length = u32::try_from(body.len()).expect("these are short").to_be_bytes();
     let handshake = [&[1][..], &length[1..], &body].concat();

@@ -30,7 +30,7 @@ pub fn tests() -> Vec<Test> {
             "mqtt_head",
             "mqtt_head::authentication::a_token_is_judged_by_its_rules",
             &["MQTT-AUTH-01", "MQTT-AUTH-02", "MQTT-AUTH-03", "MQTT-AUTH-04", "MQTT-CONN-01", "MQTT-CONN-02"],
-            4,
+            5,
             tokens,
             holds,
         ),
@@ -170,7 +170,9 @@ async fn certificates(worker: &mut Worker) -> Result<Outcome, StageError> {
     let (_, misspelt) = made("Certified", Some(3600), false)?;
     let (_, of_module) = made(GUEST, Some(3600), false)?;
     let (renewed, _) = made(OWN_CERTIFICATE, Some(3600), false)?;
-    let kept = |id: &str| environment.certificate(&device(id)).ok_or_else(|| StageError::Absent(format!("certificate of {id}")));
+    let kept = |id: &str| {
+        environment.certificate(&device(id)).ok_or_else(|| StageError::Absent(format!("certificate of {id}")))
+    };
     let (own, second) = (kept(OWN_CERTIFICATE)?, kept(SECOND_CERTIFICATE)?);
     let (bygone, issued) = (kept(EXPIRED_CERTIFICATE)?, kept(ISSUED_CERTIFICATE)?);
     let row = |requirement, what, identity, certificate, expected| Showing {
@@ -196,9 +198,18 @@ async fn certificates(worker: &mut Worker) -> Result<Outcome, StageError> {
         row("MQTT-AUTH-05", "a certificate in its name, in other letters", device(ISSUED_CERTIFICATE), &misspelt, 5),
         row("MQTT-AUTH-05", "a certificate, while it is known by its keys", device(VISITOR), &in_name, 5),
         row("MQTT-AUTH-06", "a certificate of a trusted authority in its name", module(GUEST), &of_module, 5),
-        Showing { password: wrong, ..row("MQTT-AUTH-07", "its certificate and a wrong token", device(OWN_CERTIFICATE), own, 5) },
-        Showing { password: wrong, ..row("MQTT-AUTH-07", "its certificate and a wrong token", device(ISSUED_CERTIFICATE), issued, 5) },
-        Showing { password: Some(b""), ..row("MQTT-AUTH-05", "its certificate and an empty password", device(OWN_CERTIFICATE), own, 0) },
+        Showing {
+            password: wrong,
+            ..row("MQTT-AUTH-07", "its certificate and a wrong token", device(OWN_CERTIFICATE), own, 5)
+        },
+        Showing {
+            password: wrong,
+            ..row("MQTT-AUTH-07", "its certificate and a wrong token", device(ISSUED_CERTIFICATE), issued, 5)
+        },
+        Showing {
+            password: Some(b""),
+            ..row("MQTT-AUTH-05", "its certificate and an empty password", device(OWN_CERTIFICATE), own, 0)
+        },
     ];
     for row in rows {
         let found = shown(environment, &row).await?;
@@ -218,10 +229,8 @@ async fn certificates(worker: &mut Worker) -> Result<Outcome, StageError> {
 async fn shown(environment: &Environment, row: &Showing<'_>) -> Result<Option<Violation>, StageError> {
     let steps = [format!("{} shows {}", row.identity, row.what)];
     let expected = Seen::Code(row.expected);
-    let connect = Connect {
-        password: row.password.map(<[u8]>::to_vec),
-        ..without_password(&proper(environment, &row.identity))
-    };
+    let connect =
+        Connect { password: row.password.map(<[u8]>::to_vec), ..without_password(&proper(environment, &row.identity)) };
     let handshake = Handshake { version: None, certificate: Some(row.certificate) };
     let seen = match environment.raw_with("certificate", handshake).await {
         Ok(mut raw) => {
@@ -245,7 +254,8 @@ async fn outlived(worker: &mut Worker) -> Result<Outcome, StageError> {
     let (mut lasting, _) = enter(&environment, &device(VISITOR), |_| {}).await?;
     let nearly = Token { lifetime_secs: GOOD_FOR_SECS - 300, ..Token::good(true) };
     let token = nearly.write(&environment, &module(GUEST));
-    let (mut short, _) = enter(&environment, &module(GUEST), |connect| connect.password = Some(token.into_bytes())).await?;
+    let (mut short, _) =
+        enter(&environment, &module(GUEST), |connect| connect.password = Some(token.into_bytes())).await?;
     let steps = [
         "leaf device visitor connects with a token that is good for an hour".to_owned(),
         format!("module guest connects with a token whose five minutes of grace end in {GOOD_FOR_SECS} s"),

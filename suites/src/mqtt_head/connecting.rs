@@ -39,7 +39,7 @@ pub fn tests() -> Vec<Test> {
                 "MQTT-CONN-07",
                 "MQTT-CONN-08",
             ],
-            4,
+            6,
             cases,
             names_hold,
         ),
@@ -161,8 +161,7 @@ async fn judged(
     expected: &Seen,
 ) -> Result<Option<Violation>, StageError> {
     let seen = ask(environment, "guest", connect).await?;
-    Ok((seen != *expected)
-        .then(|| broken(requirement, expected.to_string(), seen.to_string(), &[told(connect)])))
+    Ok((seen != *expected).then(|| broken(requirement, expected.to_string(), seen.to_string(), &[told(connect)])))
 }
 
 fn told(connect: &Connect) -> String {
@@ -257,9 +256,8 @@ fn spoiled_holds<'a>(stage: &'a mut Stage, case: &'a Spoiled) -> BoxFuture<'a, R
                 let mut raw = environment.raw("guest").await?;
                 raw.write(&packet::frame(start[0], &body[..body.len() - bytes])).await;
                 let seen = answer(&mut raw).await;
-                return Ok((seen != Seen::Closed).then(|| {
-                    broken("MQTT-CONN-11", Seen::Closed.to_string(), seen.to_string(), &steps)
-                }));
+                return Ok((seen != Seen::Closed)
+                    .then(|| broken("MQTT-CONN-11", Seen::Closed.to_string(), seen.to_string(), &steps)));
             }
         };
         judged(environment, requirement, &connect, &expected).await
@@ -283,8 +281,16 @@ async fn let_in(worker: &mut Worker) -> Result<Outcome, StageError> {
         ("MQTT-CONN-03", true, "edgecert.azure-devices.net/gw7/guest/api-version=2010-01-01&"),
         ("MQTT-CONN-04", true, "nowhere/gw7/guest/?api-version=2021-04-12&DeviceClientType=a"),
         ("MQTT-CONN-04", false, "/visitor/?api-version=2021-04-12"),
-        ("MQTT-CONN-05", true, "edgecert.azure-devices.net/gw7/guest/?api-version=2021-04-12&DeviceClientType=rust%2F1"),
-        ("MQTT-CONN-05", true, "edgecert.azure-devices.net/gw7/guest/?DeviceClientType=a&api-version=2021-04-12&model-id=dtmi:a;1"),
+        (
+            "MQTT-CONN-05",
+            true,
+            "edgecert.azure-devices.net/gw7/guest/?api-version=2021-04-12&DeviceClientType=rust%2F1",
+        ),
+        (
+            "MQTT-CONN-05",
+            true,
+            "edgecert.azure-devices.net/gw7/guest/?DeviceClientType=a&api-version=2021-04-12&model-id=dtmi:a;1",
+        ),
         ("MQTT-CONN-05", false, "edgecert.azure-devices.net/visitor/?api-version=2021-04-12&surprise=1&&x"),
         ("MQTT-CONN-05", false, "edgecert.azure-devices.net/visitor/?api-version=2021-04-12&api-version="),
         ("MQTT-CONN-05", false, "edgecert.azure-devices.net/visitor/?api-version=%32021"),
@@ -405,7 +411,9 @@ async fn behind_connect(worker: &mut Worker) -> Result<Outcome, StageError> {
             "a cut within CONNECT" => vec![connect.len() / 2],
             _ => Vec::new(),
         };
-        let steps = [format!("module guest writes CONNECT, SUBSCRIBE, PUBLISH at QoS 1 and PINGREQ without waiting, in {pieces}")];
+        let steps = [format!(
+            "module guest writes CONNECT, SUBSCRIBE, PUBLISH at QoS 1 and PINGREQ without waiting, in {pieces}"
+        )];
         let mut raw = environment.raw(GUEST).await?;
         raw.write_split(&all, &cuts).await;
         let mut packets: Vec<Packet> = Vec::new();
@@ -459,10 +467,9 @@ async fn newcomer(worker: &mut Worker) -> Result<Outcome, StageError> {
     steps.push("module guest connects again, with a good token".to_owned());
     let mut newer = environment.raw("guest, again").await?;
     newer.write(&proper(environment, &module(GUEST)).bytes()).await;
-    let (said, end) = tokio::join!(
-        async { (answer(&mut newer).await, std::time::Instant::now()) },
-        async { (older.closed(deadline::CLOSED).await, std::time::Instant::now()) },
-    );
+    let (said, end) = tokio::join!(async { (answer(&mut newer).await, std::time::Instant::now()) }, async {
+        (older.closed(deadline::CLOSED).await, std::time::Instant::now())
+    },);
     if said.0 != Seen::Code(0) {
         return Ok(ended(Some(broken("MQTT-CONN-16", "the newcomer gets CONNACK 0x00", said.0.to_string(), &steps))));
     }
@@ -472,7 +479,12 @@ async fn newcomer(worker: &mut Worker) -> Result<Outcome, StageError> {
         Err(expired) => Some(expired.to_string()),
     };
     if let Some(observed) = observed {
-        return Ok(ended(Some(broken("MQTT-CONN-16", "the older connection is closed without a packet", observed, &steps))));
+        return Ok(ended(Some(broken(
+            "MQTT-CONN-16",
+            "the older connection is closed without a packet",
+            observed,
+            &steps,
+        ))));
     }
     if end.1 + READ_APART < said.1 {
         let expected = "CONNACK for the newcomer, then the end of the older connection";
@@ -527,7 +539,12 @@ async fn served(stage: &mut Stage, id: &str, steps: &[String]) -> Result<Option<
     }
     let mark = send_to(stage, id, "in").await?;
     if let Err(observed) = until(&mut raw, deadline::ROUTING, carrying(&mark)).await {
-        return Ok(Some(broken("MQTT-CONN-18", format!("module {id} is served in full: it gets the message"), observed, steps)));
+        return Ok(Some(broken(
+            "MQTT-CONN-18",
+            format!("module {id} is served in full: it gets the message"),
+            observed,
+            steps,
+        )));
     }
     let _ = raw.disconnect().await;
     // The place is free when the hub has counted that.

@@ -177,7 +177,8 @@ pub async fn until<T>(
 /// What came instead of SUBACK.
 pub async fn subscribe(raw: &mut RawMqtt, id: u16, filters: &[(&str, u8)]) -> Result<Vec<u8>, String> {
     raw.write(&packet::subscribe(id, filters)).await;
-    let suback = |packet: &Packet| packet.suback().filter(|(answered, _)| *answered == id).map(|(_, codes)| codes.to_vec());
+    let suback =
+        |packet: &Packet| packet.suback().filter(|(answered, _)| *answered == id).map(|(_, codes)| codes.to_vec());
     until(raw, deadline::ACKNOWLEDGEMENT, suback).await.map(|(_, codes)| codes)
 }
 
@@ -187,9 +188,7 @@ pub async fn subscribe(raw: &mut RawMqtt, id: u16, filters: &[(&str, u8)]) -> Re
 /// What came instead of UNSUBACK.
 pub async fn unsubscribe(raw: &mut RawMqtt, id: u16, filter: &str) -> Result<(), String> {
     raw.write(&packet::unsubscribe(id, &[filter])).await;
-    until(raw, deadline::ACKNOWLEDGEMENT, |packet| packet.unsuback().filter(|answered| *answered == id))
-        .await
-        .map(drop)
+    until(raw, deadline::ACKNOWLEDGEMENT, |packet| packet.unsuback().filter(|answered| *answered == id)).await.map(drop)
 }
 
 /// The filter of a module for all its inputs.
@@ -208,12 +207,21 @@ pub fn output_of(environment: &Environment, module: &str, output: &str, bag: &st
 /// [`StageError`] when the hub does not take it.
 pub async fn send_to(stage: &mut Stage, module: &str, input: &str) -> Result<String, StageError> {
     let mark = stage.mark();
+    send_marked(stage, module, input, &mark).await?;
+    Ok(mark)
+}
+
+/// As [`send_to`], under a mark of the stage.
+///
+/// # Errors
+/// As [`send_to`].
+pub async fn send_marked(stage: &Stage, module: &str, input: &str, mark: &str) -> Result<(), StageError> {
     let place = || StageError::Absent(format!("{module}/{input}"));
     let output = stage.environment().anchor_output(module, input).ok_or_else(place)?;
     let by = Identity::Module(MARKER.to_owned());
-    let topic = stage.topic(&by, Some(&output), &vec![(MARK.to_owned(), Some(mark.clone()))], &Vec::new());
+    let topic = stage.topic(&by, Some(&output), &vec![(MARK.to_owned(), Some(mark.to_owned()))], &Vec::new());
     stage.client(&by)?.publish(&topic, Bytes::new(), QoS::AtLeastOnce).await.acknowledged().await?;
-    Ok(mark)
+    Ok(())
 }
 
 /// The value of a property of an input message.

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use super::guest::{
-    GUEST, HOST, THIRD, VISITOR, device, enter, inputs_of, listed, module, proper, send_to, subscribe,
+    GUEST, HOST, THIRD, VISITOR, device, enter, inputs_of, listed, module, proper, send_marked, subscribe,
 };
 use super::sessions::TWIN;
 use crate::course::{broken, ended};
@@ -84,15 +84,12 @@ async fn during(raw: &mut RawMqtt, pause: Duration) -> Option<Vec<Packet>> {
 
 async fn silence(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = worker.stage().await?;
+    let marks = [stage.mark(), stage.mark(), stage.mark()];
     let environment = stage.environment();
-    let (silent, busy) = tokio::join!(says_nothing(environment), says_something(environment));
-    if let Some(found) = silent? {
-        return Ok(ended(Some(found)));
-    }
-    if let Some(found) = busy? {
-        return Ok(ended(Some(found)));
-    }
-    Ok(ended(hears_something(stage).await?))
+    let (silent, busy, mute) =
+        tokio::join!(says_nothing(environment), says_something(environment), hears_something(stage, &marks));
+    let found = [silent?, busy?, mute?];
+    Ok(ended(found.into_iter().flatten().next()))
 }
 
 fn limited(connect: &mut harness::client::raw_mqtt::Connect) {
@@ -138,20 +135,21 @@ async fn says_something(environment: &Environment) -> Result<Option<Violation>, 
 }
 
 /// Messages of the hub begin the time anew too.
-async fn hears_something(stage: &mut Stage) -> Result<Option<Violation>, StageError> {
-    const MESSAGES: usize = 3;
+async fn hears_something(stage: &Stage, marks: &[String]) -> Result<Option<Violation>, StageError> {
     let (mut raw, _) = enter(stage.environment(), &module(THIRD), limited).await?;
     let filter = inputs_of(stage.environment(), THIRD);
     let steps = [
-        format!("module third connects with keep alive {KEEP_ALIVE_SECS} and subscribes at QoS 0; it is silent from now on"),
+        format!(
+            "module third connects with keep alive {KEEP_ALIVE_SECS} and subscribes at QoS 0; it is silent from now on"
+        ),
         format!("a message for it is sent every {:.1} s", PAUSE.as_secs_f64()),
     ];
     if let Err(observed) = subscribe(&mut raw, 1, &[(&filter, 0)]).await {
         return Ok(Some(broken("MQTT-KA-03", "SUBACK", observed, &steps)));
     }
     let mut heard = Instant::now();
-    for _ in 0..MESSAGES {
-        send_to(stage, THIRD, "in").await?;
+    for mark in marks {
+        send_marked(stage, THIRD, "in", mark).await?;
         let packets = during(&mut raw, PAUSE).await;
         if heard.elapsed() >= LIMIT {
             return Ok(None);
@@ -179,7 +177,8 @@ async fn limits(worker: &mut Worker) -> Result<Outcome, StageError> {
         async move {
             let since = Instant::now();
             let (mut raw, _) = enter(environment, &who, |connect| connect.keep_alive = keep_alive).await?;
-            let steps = [format!("{who} connects with keep alive {keep_alive} and is silent; MaxKeepAliveTimeout is 3 s")];
+            let steps =
+                [format!("{who} connects with keep alive {keep_alive} and is silent; MaxKeepAliveTimeout is 3 s")];
             let ended = ends_after(&mut raw, since, CAP).await;
             Ok::<_, StageError>(ended.err().map(|observed| broken("MQTT-KA-02", "closed after 3 s", observed, &steps)))
         }
@@ -196,7 +195,11 @@ async fn limits(worker: &mut Worker) -> Result<Outcome, StageError> {
     Ok(ended(found.into_iter().flatten().next()))
 }
 
-async fn without_connect(environment: &Environment, half: bool, limit: Duration) -> Result<Option<Violation>, StageError> {
+async fn without_connect(
+    environment: &Environment,
+    half: bool,
+    limit: Duration,
+) -> Result<Option<Violation>, StageError> {
     let since = Instant::now();
     let mut raw = environment.raw("arriving").await?;
     let mut steps = vec!["a TLS connection; ConnectArrivalTimeout is 2 s".to_owned()];
@@ -221,7 +224,9 @@ async fn without_tls(environment: &Environment, limit: Duration) -> Option<Viola
     let after = since.elapsed();
     let observed = match ended {
         Err(expired) => Some(expired.to_string()),
-        Ok(_) if after + EARLY < limit || after > limit + LATE => Some(format!("closed after {:.2} s", after.as_secs_f64())),
+        Ok(_) if after + EARLY < limit || after > limit + LATE => {
+            Some(format!("closed after {:.2} s", after.as_secs_f64()))
+        }
         Ok(_) => None,
     };
     observed.map(|observed| broken("MQTT-CONN-15", "closed after 2 s", observed, &steps))

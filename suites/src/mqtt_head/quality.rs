@@ -15,7 +15,8 @@ use proptest::sample::{select, subsequence};
 use serde_json::json;
 
 use super::guest::{
-    GUEST, HOST, acknowledge, carrying, enter, inputs_of, listed, module, output_of, property, send_to, subscribe, until,
+    GUEST, HOST, acknowledge, carrying, enter, inputs_of, listed, module, output_of, property, send_to, subscribe,
+    until,
 };
 use super::sessions::TWIN;
 use crate::course::{broken, ended, routes};
@@ -27,22 +28,17 @@ pub fn tests() -> Vec<Test> {
         declare::property(
             "mqtt_head",
             "mqtt_head::quality::what_a_sender_asks_for_and_a_receiver_is_granted_decides_the_delivery",
-            &[
-                "MQTT-QOS-01",
-                "MQTT-QOS-04",
-                "MQTT-QOS-05",
-                "MQTT-QOS-06",
-                "MQTT-QOS-08",
-                "MQTT-RET-01",
-                "MQTT-RET-02",
-            ],
-            2,
+            &["MQTT-QOS-01", "MQTT-QOS-04", "MQTT-QOS-05", "MQTT-QOS-06", "MQTT-QOS-08", "MQTT-RET-01", "MQTT-RET-02"],
+            3,
             exchanges,
             |stage, exchange| Box::pin(exchanged(stage, exchange)),
         ),
-        fixed("mqtt_head", "mqtt_head::quality::a_publish_at_qos_2_closes_the_connection", &["MQTT-QOS-02"], |worker| {
-            Box::pin(second_quality(worker))
-        }),
+        fixed(
+            "mqtt_head",
+            "mqtt_head::quality::a_publish_at_qos_2_closes_the_connection",
+            &["MQTT-QOS-02"],
+            |worker| Box::pin(second_quality(worker)),
+        ),
         fixed(
             "mqtt_head",
             "mqtt_head::quality::nothing_is_retained_for_a_late_subscriber",
@@ -92,7 +88,12 @@ const FILTERS: [&str; 3] =
     ["devices/gw7/modules/host/inputs/#", "devices/gw7/modules/host/inputs/in/#", "devices/gw7/modules/host/#"];
 
 fn exchanges() -> impl Strategy<Value = Exchange> {
-    let letter = (0..=1_u8, any::<bool>(), any::<bool>(), proptest::option::weighted(0.4, select(vec!["0", "1", "2", "7", "abc", "00"])))
+    let letter = (
+        0..=1_u8,
+        any::<bool>(),
+        any::<bool>(),
+        proptest::option::weighted(0.4, select(vec!["0", "1", "2", "7", "abc", "00"])),
+    )
         // A DUP at QoS 0 is none that a client may send.
         .prop_map(|(qos, dup, retain, asked)| Letter { qos, dup: dup && qos > 0, retain, asked });
     let filters = (subsequence(FILTERS.to_vec(), 1..=3).prop_shuffle(), vec(0..=2_u8, 3))
@@ -112,7 +113,12 @@ fn steps_of(exchange: &Exchange) -> Vec<String> {
     steps.extend(exchange.letters.iter().map(|letter| {
         let flag = |set: bool, name: &str| if set { format!(", {name}") } else { String::new() };
         let asked = letter.asked.map(|value| format!(", property mqtt-qos={value}")).unwrap_or_default();
-        format!("module guest publishes at QoS {}{}{}{asked}", letter.qos, flag(letter.dup, "DUP"), flag(letter.retain, "RETAIN"))
+        format!(
+            "module guest publishes at QoS {}{}{}{asked}",
+            letter.qos,
+            flag(letter.dup, "DUP"),
+            flag(letter.retain, "RETAIN")
+        )
     }));
     steps
 }
@@ -250,7 +256,9 @@ async fn late_subscriber(worker: &mut Worker) -> Result<Outcome, StageError> {
     let (mut first, _) = enter(stage.environment(), &module(HOST), |_| {}).await?;
     let (mut sender, _) = enter(stage.environment(), &module(GUEST), |_| {}).await?;
     let mut observed = subscribe(&mut first, 1, &[(&filter, 1)]).await.err();
-    sender.write(&packet::Publish { topic: &topic, id: 1, qos: 1, retain: true, ..packet::Publish::default() }.bytes()).await;
+    sender
+        .write(&packet::Publish { topic: &topic, id: 1, qos: 1, retain: true, ..packet::Publish::default() }.bytes())
+        .await;
     match until(&mut first, deadline::ROUTING, carrying(&mark)).await {
         Ok((_, published)) => acknowledge(&mut first, &published).await,
         Err(what) => observed = observed.or(Some(what)),
@@ -290,7 +298,12 @@ async fn empty_quality(worker: &mut Worker) -> Result<Outcome, StageError> {
             Err(what) => observed = observed.or(Some(what)),
         }
         if let Some(observed) = observed {
-            return Ok(ended(Some(broken("MQTT-QOS-07", "module host gets it, and stays connected", observed, &steps))));
+            return Ok(ended(Some(broken(
+                "MQTT-QOS-07",
+                "module host gets it, and stays connected",
+                observed,
+                &steps,
+            ))));
         }
         let _ = (receiver.disconnect().await, sender.disconnect().await);
     }
@@ -320,7 +333,9 @@ async fn stray_acknowledgement(worker: &mut Worker) -> Result<Outcome, StageErro
     let mut before = Vec::new();
     for id in [8, 9] {
         raw.write(&packet::publish(id, &format!("$iothub/twin/GET/?$rid={id}"), b"")).await;
-        match until(&mut raw, deadline::ACKNOWLEDGEMENT, |packet| packet.puback().filter(|answered| *answered == id)).await {
+        match until(&mut raw, deadline::ACKNOWLEDGEMENT, |packet| packet.puback().filter(|answered| *answered == id))
+            .await
+        {
             Ok((packets, _)) => before.extend(packets),
             Err(observed) => return Ok(ended(Some(broken("MQTT-QOS-09", "the connection stays", observed, &steps)))),
         }
@@ -333,7 +348,12 @@ async fn stray_acknowledgement(worker: &mut Worker) -> Result<Outcome, StageErro
     let odd = before.iter().filter_map(Packet::publish).find(|published| published.id != Some(1) || published.dup);
     if let Some(odd) = odd.or(Some(first).filter(|first| first.id != Some(1))) {
         let observed = format!("packet id {:?}, DUP {} on {}", odd.id, u8::from(odd.dup), odd.topic);
-        return Ok(ended(Some(broken("MQTT-QOS-08", "packet id 1 and DUP 0, while several are in flight", observed, &steps))));
+        return Ok(ended(Some(broken(
+            "MQTT-QOS-08",
+            "packet id 1 and DUP 0, while several are in flight",
+            observed,
+            &steps,
+        ))));
     }
     // One for the message and one for each response, the oldest first.
     for _ in 0..3 {
@@ -383,7 +403,9 @@ async fn twice(environment: &Environment, timeout: Duration) -> Result<Option<Vi
     for _ in 0..2 {
         match until(&mut receiver, deadline::TIME_LIMIT, carrying("m")).await {
             Ok((_, published)) => copies.push((Instant::now(), published)),
-            Err(observed) => return Ok(Some(broken("MQTT-QOS-10", "a second copy after the timeout", observed, &steps))),
+            Err(observed) => {
+                return Ok(Some(broken("MQTT-QOS-10", "a second copy after the timeout", observed, &steps)));
+            }
         }
     }
     let apart = copies[1].0 - copies[0].0;

@@ -12,9 +12,7 @@ use harness::outcome::{Outcome, Violation};
 use harness::runner::{Test, Worker};
 use harness::stage::{Stage, StageError};
 
-use super::guest::{
-    GUEST, acknowledge, carrying, enter, inputs_of, module, send_to, subscribe, unsubscribe, until,
-};
+use super::guest::{GUEST, acknowledge, carrying, enter, inputs_of, module, send_to, subscribe, unsubscribe, until};
 use crate::course::{broken, ended};
 use crate::declare::{fixed, property, restarting};
 use model::{Filter, Session, Step, sequences};
@@ -28,7 +26,7 @@ pub fn tests() -> Vec<Test> {
             "mqtt_head",
             "mqtt_head::sessions::filters_outlive_connections_as_the_model_has_it",
             &["MQTT-SESS-01", "MQTT-SESS-02", "MQTT-SESS-03", "MQTT-SESS-05", "MQTT-CONN-16"],
-            1,
+            3,
             sequences,
             |stage, steps| Box::pin(plays(stage, steps)),
         ),
@@ -47,12 +45,9 @@ pub fn tests() -> Vec<Test> {
             &["MQTT-SESS-03"],
             |worker| Box::pin(never_stored(worker)),
         ),
-        restarting(
-            "mqtt_head",
-            "mqtt_head::sessions::a_kept_session_outlives_the_hub",
-            &["MQTT-SESS-04"],
-            |worker| Box::pin(restarted(worker)),
-        ),
+        restarting("mqtt_head", "mqtt_head::sessions::a_kept_session_outlives_the_hub", &["MQTT-SESS-04"], |worker| {
+            Box::pin(restarted(worker))
+        }),
         fixed(
             "mqtt_head",
             "mqtt_head::sessions::queued_messages_wait_for_a_clean_session_too",
@@ -110,18 +105,22 @@ async fn plays(stage: &mut Stage, steps: &[Step]) -> Result<Option<Violation>, S
         }
         done.push(told(*step));
         let id = u16::try_from(number + 1).expect("a few steps");
-        let failed = |requirement: &str, expected: &str, observed: String| Some(broken(requirement, expected, observed, &done));
+        let failed =
+            |requirement: &str, expected: &str, observed: String| Some(broken(requirement, expected, observed, &done));
         match *step {
             Step::Connect { clean } => {
                 older.extend(connection.take());
-                let (raw, present) = enter(stage.environment(), &module(GUEST), |connect| connect.clean_session = clean).await?;
+                let (raw, present) =
+                    enter(stage.environment(), &module(GUEST), |connect| connect.clean_session = clean).await?;
                 let expected = must_be_present.unwrap_or_default();
                 if present != expected {
                     let requirement = match (clean, expected) {
                         (true, _) => "MQTT-SESS-01",
                         (false, true) => "MQTT-SESS-02",
                         // Either it was never stored, or a clean session should have deleted it.
-                        (false, false) if steps[..number].iter().any(|step| matches!(step, Step::Subscribe(..))) => "MQTT-SESS-01",
+                        (false, false) if steps[..number].iter().any(|step| matches!(step, Step::Subscribe(..))) => {
+                            "MQTT-SESS-01"
+                        }
                         (false, false) => "MQTT-SESS-03",
                     };
                     let observed = format!("session present {}", u8::from(present));
@@ -179,7 +178,8 @@ async fn filters_are(
     let wanted = on.get(&Filter::Twin);
     let came = response.as_ref().map(|response| response.qos);
     if came != wanted.copied() {
-        let shown = |qos: Option<u8>| qos.map_or("no twin response".to_owned(), |qos| format!("a twin response at QoS {qos}"));
+        let shown =
+            |qos: Option<u8>| qos.map_or("no twin response".to_owned(), |qos| format!("a twin response at QoS {qos}"));
         let requirement = match (wanted, fresh) {
             (Some(_), _) => "MQTT-SESS-02",
             (None, true) if done.iter().any(|step| step.starts_with("it unsubscribes")) => "MQTT-SESS-05",
@@ -193,11 +193,15 @@ async fn filters_are(
         Ok((_, published)) => {
             acknowledge(raw, &published).await;
             let expected = format!("an input message at QoS {qos}");
-            Ok((published.qos != *qos).then(|| broken("MQTT-SESS-02", expected, format!("QoS {}", published.qos), done)))
+            Ok((published.qos != *qos)
+                .then(|| broken("MQTT-SESS-02", expected, format!("QoS {}", published.qos), done)))
         }
         Err(observed) => {
             // After a takeover it is the close of the older connection that may have taken the filter away.
-            let taken_over = fresh && done.len() > 1 && done[done.len() - 2] != told(Step::Disconnect) && done[done.len() - 2] != told(Step::BreakOff);
+            let taken_over = fresh
+                && done.len() > 1
+                && done[done.len() - 2] != told(Step::Disconnect)
+                && done[done.len() - 2] != told(Step::BreakOff);
             let requirement = if taken_over { "MQTT-CONN-16" } else { "MQTT-SESS-02" };
             Ok(Some(broken(requirement, "an input message", observed, done)))
         }

@@ -11,7 +11,7 @@ use harness::runner::{Test, Worker};
 use harness::stage::{Stage, StageError};
 use serde_json::Value;
 
-use super::guest::{GUEST, enter, module, output_of};
+use super::guest::{GUEST, enter, inputs_of, module, output_of, subscribe};
 use crate::course::{arrival, broken, ended, reached, routes, settled, sink};
 use crate::declare::fixed;
 
@@ -98,7 +98,9 @@ async fn routed(worker: &mut Worker) -> Result<Outcome, StageError> {
         }
         let will = match arrives(stage, &mark).await {
             Ok(will) => will,
-            Err(observed) => return Ok(ended(Some(broken("MQTT-WILL-01", "the will arrives at sink/i2", observed, &steps)))),
+            Err(observed) => {
+                return Ok(ended(Some(broken("MQTT-WILL-01", "the will arrives at sink/i2", observed, &steps))));
+            }
         };
         if will.body.as_ref() != b"farewell" || value_of(&will.properties, "a") != Some("b") {
             let observed = format!("body {:?}, properties {:?}", will.body, will.properties);
@@ -143,10 +145,15 @@ async fn taken_over(worker: &mut Worker) -> Result<Outcome, StageError> {
     stage.configure(route()).await?;
     let mark = stage.mark();
     let mut older = with_will(stage, &mark, |_| {}).await?;
+    let steps = ["module guest connects with a will".to_owned(), "it connects again, without one".to_owned()];
+    // A client is known to the hub some time after CONNACK, and before SUBACK: only then can it be taken over.
+    let filter = inputs_of(stage.environment(), GUEST);
+    if let Err(observed) = subscribe(&mut older, 1, &[(&filter, 1)]).await {
+        return Ok(ended(Some(broken("MQTT-WILL-05", "SUBACK", observed, &steps))));
+    }
     let (newer, _) = enter(stage.environment(), &module(GUEST), |_| {}).await?;
     older.closed(deadline::CLOSED).await?;
     drop(newer);
-    let steps = ["module guest connects with a will".to_owned(), "it connects again, without one".to_owned()];
     let came = has_come(stage, &mark).await?;
     Ok(ended(came.then(|| broken("MQTT-WILL-05", "the will is not published", "it arrived at sink/i2", &steps))))
 }

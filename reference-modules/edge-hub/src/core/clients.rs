@@ -56,8 +56,7 @@ impl Clients {
         }
         self.seen.insert(client.clone());
         self.identities.insert(connection, client.clone());
-        let newcomer =
-            Client { connection, since: now, inputs: false, unacknowledged: None, waiting: VecDeque::new() };
+        let newcomer = Client { connection, since: now, inputs: false, unacknowledged: None, waiting: VecDeque::new() };
         match self.clients.insert(client, newcomer) {
             Some(older) => {
                 if !planted("Q15-old-connection-tears-down-the-new") {

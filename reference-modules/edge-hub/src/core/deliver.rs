@@ -63,9 +63,7 @@ impl Core {
         if planted("R04-inputs-of-a-module-collide") {
             self.deliveries.retain(|_, older| older.connection != connection);
         }
-        let timer = self
-            .timers
-            .set(self.now + patience, Timer::AckTimeout { endpoint: id, delivery: attempt });
+        let timer = self.timers.set(self.now + patience, Timer::AckTimeout { endpoint: id, delivery: attempt });
         self.deliveries.insert(attempt, Delivery { endpoint: id, connection, timer });
         let input = if planted("SINK05-input-name-in-lower-case") { input.to_lowercase() } else { input.clone() };
         let sent = sent_event(entry, receiver.to_string(), input.clone(), priority, self.now.since(entry.enqueued));

@@ -126,7 +126,11 @@ fn pairs() -> impl Strategy<Value = Vec<&'static str>> {
         "+=+",
         "DeviceClientType=a/b",
     ]);
-    (vec(other.clone(), 0..3), proptest::option::weighted(0.95, version.clone()), vec(prop_oneof![3 => other, 1 => version], 0..3))
+    (
+        vec(other.clone(), 0..3),
+        proptest::option::weighted(0.95, version.clone()),
+        vec(prop_oneof![3 => other, 1 => version], 0..3),
+    )
         .prop_map(|(mut pairs, version, behind)| {
             pairs.extend(version);
             pairs.extend(behind);

@@ -37,7 +37,7 @@ impl UserName {
         let (client, query) = (client?, query?);
         let value = |name: &str| {
             let mut named = query.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone());
-            if planted("CONN05-last-of-duplicates-counts") { named.last() } else { named.next() }
+            if planted("CONN05-last-of-duplicates-counts") { named.next_back() } else { named.next() }
         };
         let version = value("api-version").filter(|version| !version.trim().is_empty() || blank_version_is_good())?;
         let known = ["DeviceClientType", "model-id", "auth-chain", "api-version"];
