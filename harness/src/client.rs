@@ -1,5 +1,6 @@
 //! The clients tests act through: modules and leaf devices at the hub, and the service side of the cloud.
 
+pub mod client_hello;
 pub mod http;
 pub mod iot_hub;
 pub mod mqtt;

@@ -26,6 +26,14 @@ pub const STOP: Deadline = Deadline::new("STOP", 10);
 pub const CONNECT: Deadline = Deadline::new("CONNECT", 20);
 /// A PUBLISH gets its PUBACK, a SUBSCRIBE its SUBACK.
 pub const ACKNOWLEDGEMENT: Deadline = Deadline::new("ACKNOWLEDGEMENT", 10);
+/// A message that waited while its module was away for a moment arrives: the first waits are 1, 2 and 4 s.
+pub const RETRY_AFTER_ABSENCE: Deadline = Deadline::new("RETRY_AFTER_ABSENCE", 15);
+/// The hub ends a connection that is over.
+pub const CLOSED: Deadline = Deadline::new("CLOSED", 10);
+/// A limit of time that the hub keeps has passed: those of tests are set to a few seconds.
+pub const TIME_LIMIT: Deadline = Deadline::new("TIME_LIMIT", 15);
+/// The hub looks at the credentials of connected clients again. The product does so every five minutes.
+pub const REAUTHENTICATION: Deadline = Deadline::new("REAUTHENTICATION", 330);
 /// A message reaches the sinks its routes name.
 pub const ROUTING: Deadline = Deadline::new("ROUTING", 10);
 /// A changed configuration is seen to be in force.

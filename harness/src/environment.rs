@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls_pki_types::CertificateDer;
+pub use pki::{DeviceCertificate, Issued};
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
 use crate::client::http::{HttpClient, Origin};
@@ -33,6 +34,8 @@ pub struct Blueprint {
     pub modules: Vec<String>,
     /// Devices downstream of the edge device.
     pub leaf_devices: Vec<String>,
+    /// Modules and devices that may connect too, and that no stage connects: tests do, as they need it.
+    pub guests: Vec<(Identity, Credential)>,
     /// Inputs that stand in every configuration, as (module, input).
     pub inputs: Vec<(String, String)>,
     /// The first desired properties of `$edgeHub`; without them the standing configuration.
@@ -42,6 +45,9 @@ pub struct Blueprint {
     /// How many entries the simulated IoT Hub keeps in its records; all when there is no limit.
     pub keep_records: Option<usize>,
 }
+
+/// How long certificates of guests are valid.
+const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 impl Blueprint {
     /// A blueprint with the harness's own modules beside those named.
@@ -56,12 +62,48 @@ impl Blueprint {
             edge_device: edge_device.to_owned(),
             modules: all,
             leaf_devices: owned(leaf_devices),
+            guests: Vec::new(),
             inputs: standing,
             desired: None,
             settings: Vec::new(),
             keep_records: None,
         }
     }
+}
+
+/// How a guest proves who it is, and whether it may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// By a token.
+    Keys,
+    /// By a token, if it were not disabled.
+    Disabled,
+    /// By a certificate it signed itself, known by its thumbprint.
+    Thumbprint,
+    /// As [`Credential::Thumbprint`], known by the second of two thumbprints.
+    SecondThumbprint,
+    /// As [`Credential::Thumbprint`], with a certificate that has expired.
+    ExpiredThumbprint,
+    /// By a certificate in its name from the authority of this world.
+    Authority,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// 1.2.
+    V1_2,
+    /// 1.3.
+    V1_3,
+}
+
+/// What a raw connection shows in the TLS handshake.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Handshake<'a> {
+    /// The only version offered; all there are, without one.
+    pub version: Option<TlsVersion>,
+    /// A certificate of the client.
+    pub certificate: Option<&'a Issued>,
 }
 
 /// A world and, once started, the hub in it.
@@ -73,6 +115,8 @@ pub struct Environment {
     registry: registry::Registry,
     iot_hub: IotHub,
     tls: Arc<rustls::ClientConfig>,
+    authority: pki::Authority,
+    certificates: BTreeMap<Identity, Issued>,
     https: SocketAddr,
     mqtt: SocketAddr,
     simulators: Vec<Process>,
@@ -104,7 +148,8 @@ impl Environment {
         };
         let authority = pki::Authority::create().map_err(StartError::Pki)?;
         authority.save(&folder).map_err(StartError::Pki)?;
-        let registry = identities(launch, blueprint, &addresses);
+        let certificates = certificates(blueprint, &authority)?;
+        let registry = identities(launch, blueprint, &addresses, &certificates);
         let registry_file = folder.join("registry.json");
         registry.save(&registry_file).map_err(StartError::Registry)?;
         let mut simulators = Vec::new();
@@ -150,7 +195,7 @@ impl Environment {
         simulators.push(workload_api);
         simulators.push(iot_hub);
         let https = SocketAddr::new(addresses.world, https_port);
-        let tls = trust(authority.certificate_pem())?;
+        let tls = trust(authority.certificate_pem(), Handshake::default())?;
         let iot_hub = IotHub::new(
             Origin { address: https, host: launch.iot_hub_host.clone(), tls: Some(tls.clone()) },
             &registry.service_policy.name,
@@ -166,6 +211,8 @@ impl Environment {
             registry,
             iot_hub,
             tls,
+            authority,
+            certificates,
             https,
             simulators,
             modules: Vec::new(),
@@ -353,6 +400,43 @@ impl Environment {
     /// Address and port of the simulated IoT Hub's MQTT endpoint, and the name in its certificate.
     pub fn iot_hub_mqtt(&self) -> (SocketAddr, &str) {
         (self.mqtt, &self.launch.iot_hub_host)
+    }
+
+    /// As [`Environment::raw`], with a say in the TLS handshake.
+    ///
+    /// # Errors
+    /// [`RawError`] when there is no TLS connection, or the certificate's key cannot be read.
+    pub async fn raw_with(&self, name: &str, handshake: Handshake<'_>) -> Result<RawMqtt, RawError> {
+        let tls = trust(self.authority.certificate_pem(), handshake)
+            .map_err(|error| RawError::Open(std::io::Error::other(error.to_string())))?;
+        RawMqtt::open(name, self.mqtt_address(), tls, self.wire.clone()).await
+    }
+
+    /// The certificate of a guest that has one.
+    pub fn certificate(&self, identity: &Identity) -> Option<&Issued> {
+        self.certificates.get(identity)
+    }
+
+    /// A certificate to somebody's name from the authority of this world.
+    ///
+    /// # Errors
+    /// [`StartError::Pki`] when it cannot be made.
+    pub fn issue(&self, device: &DeviceCertificate) -> Result<Issued, StartError> {
+        self.authority.issue_to_device(device).map_err(StartError::Pki)
+    }
+
+    /// Primary and secondary key of an identity.
+    pub fn keys(&self, identity: &Identity) -> Option<(&str, &str)> {
+        let identity = match identity {
+            Identity::Module(module) => self.registry.modules.get(module),
+            Identity::LeafDevice(device) => self.registry.devices.get(device),
+        };
+        identity.map(|identity| (identity.primary_key.as_str(), identity.secondary_key.as_str()))
+    }
+
+    /// Name of the IoT Hub.
+    pub fn iot_hub_host(&self) -> &str {
+        &self.launch.iot_hub_host
     }
 
     /// Address and port of the hub's MQTT head.
@@ -549,7 +633,36 @@ fn standing_desired(routes: &BTreeMap<String, Value>) -> Value {
     })
 }
 
-fn identities(launch: &Launch, blueprint: &Blueprint, addresses: &AddressPair) -> registry::Registry {
+/// The certificates of guests that have one.
+fn certificates(blueprint: &Blueprint, authority: &pki::Authority) -> Result<BTreeMap<Identity, Issued>, StartError> {
+    let mut certificates = BTreeMap::new();
+    for (guest, credential) in &blueprint.guests {
+        let (Identity::LeafDevice(name) | Identity::Module(name)) = guest;
+        let lifetime = (*credential != Credential::ExpiredThumbprint).then_some(CERTIFICATE_LIFETIME);
+        let device = DeviceCertificate { common_name: name.clone(), lifetime, is_authority: false };
+        let issued = match credential {
+            Credential::Keys | Credential::Disabled => continue,
+            Credential::Authority => authority.issue_to_device(&device),
+            _ => device.self_signed(),
+        };
+        certificates.insert(guest.clone(), issued.map_err(StartError::Pki)?);
+    }
+    Ok(certificates)
+}
+
+/// SHA-256 of a certificate, in hexadecimal.
+fn thumbprint(issued: &Issued) -> Option<String> {
+    let certificate = CertificateDer::from_pem_slice(issued.certificate_chain_pem.as_bytes()).ok()?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, &certificate);
+    Some(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn identities(
+    launch: &Launch,
+    blueprint: &Blueprint,
+    addresses: &AddressPair,
+    certificates: &BTreeMap<Identity, Issued>,
+) -> registry::Registry {
     let mut builder =
         registry::Registry::builder(&launch.iot_hub_host, &blueprint.edge_device, &addresses.hub.to_string());
     for module in &blueprint.modules {
@@ -558,24 +671,51 @@ fn identities(launch: &Launch, blueprint: &Blueprint, addresses: &AddressPair) -
     for leaf in &blueprint.leaf_devices {
         builder = builder.leaf_device(leaf);
     }
+    for (guest, credential) in &blueprint.guests {
+        builder = match guest {
+            Identity::Module(module) => builder.module(module),
+            Identity::LeafDevice(device) => {
+                let print = certificates.get(guest).and_then(thumbprint).unwrap_or_default();
+                let proof = match credential {
+                    Credential::Keys | Credential::Disabled => registry::Credential::Keys,
+                    Credential::Authority => registry::Credential::Authority,
+                    Credential::Thumbprint | Credential::ExpiredThumbprint => {
+                        registry::Credential::Thumbprints { primary: print, secondary: "0".repeat(64) }
+                    }
+                    Credential::SecondThumbprint => {
+                        registry::Credential::Thumbprints { primary: "0".repeat(64), secondary: print }
+                    }
+                };
+                builder.leaf_device(device).device(device, *credential != Credential::Disabled, proof)
+            }
+        };
+    }
     let desired = blueprint.desired.clone().unwrap_or_else(|| standing_desired(&BTreeMap::new()));
     builder.desired("$edgeHub", desired).build()
 }
 
-/// Trust in one root, as PEM.
-fn trust(pem: &str) -> Result<Arc<rustls::ClientConfig>, StartError> {
+/// Trust in one root, as PEM, and what the client shows itself.
+fn trust(pem: &str, handshake: Handshake<'_>) -> Result<Arc<rustls::ClientConfig>, StartError> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
         added.ok_or(StartError::Trust)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+    let versions: Vec<_> = match handshake.version {
+        Some(TlsVersion::V1_2) => vec![&rustls::version::TLS12],
+        Some(TlsVersion::V1_3) => vec![&rustls::version::TLS13],
+        None => rustls::ALL_VERSIONS.to_vec(),
+    };
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions)
         .expect("ring has TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+        .with_root_certificates(roots);
+    let Some(issued) = handshake.certificate else { return Ok(Arc::new(builder.with_no_client_auth())) };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(issued.certificate_chain_pem.as_bytes()).collect();
+    let key = PrivateKeyDer::from_pem_slice(issued.private_key_pem.as_bytes());
+    let (Ok(chain), Ok(key)) = (chain, key) else { return Err(StartError::Trust) };
+    builder.with_client_auth_cert(chain, key).map(Arc::new).map_err(|_| StartError::Trust)
 }
 
 /// The file of a program, looked up as a shell does.

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::client::iot_hub::{ServiceError, Telemetry, TelemetryFeed};
 use crate::client::mqtt::{ConnectError, MqttClient, Received, Unanswered};
 use crate::client::property_bag::{self, Properties};
+use crate::client::raw_mqtt::RawError;
 use crate::deadline::{self, Deadline, Expired};
 use crate::environment::{Environment, StartError};
 use crate::observe::history::{Delivered, History, Identity, MARK, Place, Sent};
@@ -655,6 +656,9 @@ pub enum StageError {
         /// Cause.
         source: ConnectError,
     },
+    /// A raw connection could not be opened.
+    #[error("no connection to the hub: {0}")]
+    Raw(#[from] RawError),
     /// The hub did not answer a request.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),

@@ -66,6 +66,8 @@ pub fn blueprint() -> Blueprint {
     let numbered: Vec<String> = (0..16).map(|number| format!("i{number}")).collect();
     let mut inputs: Vec<(&str, &str)> = numbered.iter().map(|input| ("sink", input.as_str())).collect();
     inputs.extend([("other", "in"), ("other", "IN")]);
+    inputs.extend(mqtt_head::guest::INPUTS);
     let modules = ["probe", "m1", "m10", "cam", "cam2", "sink", "other", "dot.ted"];
-    Blueprint::new("gw7", &modules, &["leaf1", "leaf2"], &inputs)
+    let guests = mqtt_head::guest::guests();
+    Blueprint { guests, ..Blueprint::new("gw7", &modules, &["leaf1", "leaf2"], &inputs) }
 }

@@ -1,4 +1,18 @@
 //! The MQTT head: what a connection may do, and what becomes of one that does wrong.
+//!
+//! - [`transport`]: TLS. [`connecting`], [`authentication`]: who comes in, and what is said to those who do not.
+//! - [`sessions`]: what is kept of a client that leaves. [`keep_alive`]: how long a client may be silent.
+//! - [`will`], [`quality`]: last messages; QoS, RETAIN, DUP and packet ids.
+//! - [`guest`]: raw connections of clients that no stage connects.
+
+pub mod authentication;
+pub mod connecting;
+pub mod guest;
+pub mod keep_alive;
+pub mod quality;
+pub mod sessions;
+pub mod transport;
+pub mod will;
 
 pub mod broken_packets;
 pub mod delivery;
@@ -12,7 +26,13 @@ use harness::runner::Test;
 
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
-    let mut tests = Vec::new();
+    let mut tests = transport::tests();
+    tests.extend(connecting::tests());
+    tests.extend(authentication::tests());
+    tests.extend(sessions::tests());
+    tests.extend(keep_alive::tests());
+    tests.extend(will::tests());
+    tests.extend(quality::tests());
     tests.extend(publishing::tests());
     tests.extend(subscribing::tests());
     tests.extend(delivery::tests());

@@ -167,6 +167,26 @@ impl RawMqtt {
             .map(|alive| alive.then_some(before))
     }
 
+    /// Ends what the client says, without DISCONNECT, and gives the packets that come until the hub ends its part.
+    ///
+    /// # Errors
+    /// [`Expired`] when the hub does not end its part in time.
+    pub async fn break_off(mut self) -> Result<Vec<Packet>, Expired> {
+        self.log.tell(&self.name, Direction::ToHub, "end of the connection".to_owned());
+        // A connection that the hub has ended already cannot be ended again.
+        let _ = self.stream.shutdown().await;
+        self.closed(deadline::CLOSED).await
+    }
+
+    /// Says DISCONNECT, and gives the packets that come until the hub closes.
+    ///
+    /// # Errors
+    /// [`Expired`] when the hub does not close in time.
+    pub async fn disconnect(mut self) -> Result<Vec<Packet>, Expired> {
+        self.write(&packet::DISCONNECT).await;
+        self.closed(deadline::CLOSED).await
+    }
+
     /// When the next packet comes, and the packet; for tests about time.
     ///
     /// # Errors

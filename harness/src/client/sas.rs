@@ -22,16 +22,29 @@ pub fn escape(text: &str) -> String {
 /// [`NotBase64`] when the key cannot be decoded.
 pub fn token(audience: &str, key: &str, policy: Option<&str>, lifetime: Duration) -> Result<String, NotBase64> {
     let key = STANDARD.decode(key).map_err(NotBase64)?;
-    let expiry = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("the clock is past 1970")
-        .saturating_add(lifetime)
-        .as_secs();
+    let expiry = now_secs().saturating_add(lifetime.as_secs());
     let resource = escape(audience);
-    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), format!("{resource}\n{expiry}").as_bytes());
-    let signature = escape(&STANDARD.encode(signature));
+    let signature = escape(&signature_of(&key, &resource, &expiry.to_string()));
     let policy = policy.map(|name| format!("&skn={name}")).unwrap_or_default();
     Ok(format!("SharedAccessSignature sr={resource}&sig={signature}&se={expiry}{policy}"))
+}
+
+/// The signature of a token with these fields as they are sent, made with a base64 `key`; not escaped.
+///
+/// # Errors
+/// [`NotBase64`] when the key cannot be decoded.
+pub fn signature(key: &str, resource: &str, expiry: &str) -> Result<String, NotBase64> {
+    Ok(signature_of(&STANDARD.decode(key).map_err(NotBase64)?, resource, expiry))
+}
+
+fn signature_of(key: &[u8], resource: &str, expiry: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    STANDARD.encode(hmac::sign(&key, format!("{resource}\n{expiry}").as_bytes()))
+}
+
+/// Seconds since the epoch, now.
+pub fn now_secs() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs()
 }
 
 /// A key that is not base64.

@@ -1,11 +1,12 @@
 //! A hub that runs already, in a world that runs already: nothing is started, and nothing is ended.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Blueprint, Environment, StartError, trust};
+use super::{Blueprint, Environment, Handshake, StartError, trust};
 use crate::client::http::Origin;
 use crate::client::iot_hub::IotHub;
 use crate::engine::address::AddressPair;
@@ -34,7 +35,7 @@ pub(super) fn environment(launch: &Launch, blueprint: &Blueprint, file: &Path) -
     if let Some(missing) = blueprint.modules.iter().find(|module| !registry.modules.contains_key(*module)) {
         return Err(wrong(format!("its registry has no module `{missing}`, which the tests connect as")));
     }
-    let tls = trust(authority.certificate_pem())?;
+    let tls = trust(authority.certificate_pem(), Handshake::default())?;
     let origin = Origin { address: attached.iot_hub, host: launch.iot_hub_host.clone(), tls: Some(tls.clone()) };
     let policy = &registry.service_policy;
     Ok(Environment {
@@ -45,6 +46,9 @@ pub(super) fn environment(launch: &Launch, blueprint: &Blueprint, file: &Path) -
         addresses: AddressPair::chosen(attached.iot_hub.ip(), attached.hub),
         registry,
         tls,
+        // The certificates of its guests are known to whoever made that world.
+        certificates: BTreeMap::new(),
+        authority,
         https: attached.iot_hub,
         mqtt: SocketAddr::new(attached.iot_hub.ip(), 8883),
         simulators: Vec::new(),

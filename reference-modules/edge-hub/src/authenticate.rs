@@ -1,42 +1,86 @@
 //! Whether a client is who it says it is.
+//!
+//! Source: Azure/iotedge, `Hub.Core/DeviceScopeAuthenticator.cs`, `Hub.Core/ConnectionReauthenticator.cs`.
 
 use std::sync::Arc;
 
+use crate::certificate::{Authorities, Shown};
 use crate::engine::now;
+use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::sas::Token;
 use crate::scope::client::Scope;
 use crate::settings::Settings;
 
+/// What a client presents.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// A token.
+    Token(String),
+    /// Certificates, seen in the TLS handshake.
+    Certificates(Shown),
+}
+
 /// Judges credentials by the identity scope.
 pub struct Authenticator {
     settings: Arc<Settings>,
     scope: Arc<Scope>,
+    authorities: Authorities,
 }
 
 impl Authenticator {
-    /// Judges by this scope.
-    pub fn new(settings: Arc<Settings>, scope: Arc<Scope>) -> Authenticator {
-        Authenticator { settings, scope }
+    /// Judges by this scope, and believes these authorities.
+    pub fn new(settings: Arc<Settings>, scope: Arc<Scope>, authorities: Authorities) -> Authenticator {
+        Authenticator { settings, scope, authorities }
     }
 
-    /// Whether a token proves an identity. One that does not is looked at again after IoT Hub was asked about it.
-    pub async fn proves(&self, client: &ClientId, token: &str) -> bool {
-        let Ok(token) = Token::read(token, now().as_millis()) else { return false };
-        if self.known_to_prove(client, &token) {
+    /// Whether credentials prove an identity. Those that do not are looked at again after IoT Hub was asked about it.
+    pub async fn proves(&self, client: &ClientId, credentials: &Credentials) -> bool {
+        if let Credentials::Token(token) = credentials {
+            // No news of the identity makes a token good that cannot be read, or is over.
+            if Token::read(token, now().as_millis()).is_err() {
+                return false;
+            }
+        }
+        if self.known_to_prove(client, credentials) {
             return true;
         }
         self.scope.refresh_one(client).await;
-        self.known_to_prove(client, &token)
+        self.known_to_prove(client, credentials)
+    }
+
+    /// Completes when credentials that were good are so no longer. They are looked at again from time to time only.
+    pub async fn doubts(&self, client: &ClientId, credentials: &Credentials) {
+        loop {
+            tokio::time::sleep(self.settings.reauthentication).await;
+            let forgotten = client.module.is_none() && planted("U09-reauthentication-throws-out-valid-clients");
+            if forgotten || !self.proves(client, credentials).await {
+                tracing::warn!("{client} has to go: its credentials are no longer good");
+                return;
+            }
+        }
+    }
+
+    fn known_to_prove(&self, client: &ClientId, credentials: &Credentials) -> bool {
+        match credentials {
+            Credentials::Token(token) => self.proves_by_token(client, token),
+            Credentials::Certificates(shown) => {
+                let stored = self.scope.identities.get(client);
+                let now_secs = now().as_millis() / 1000;
+                stored.is_some_and(|stored| shown.proves(client, &stored, &self.authorities, now_secs))
+            }
+        }
     }
 
     /// A module may also show a token of its device.
-    fn known_to_prove(&self, client: &ClientId, token: &Token) -> bool {
+    fn proves_by_token(&self, client: &ClientId, token: &str) -> bool {
+        let Ok(token) = Token::read(token, now().as_millis()) else { return false };
         let identity = &self.settings.identity;
         let hosts = [identity.iot_hub.as_str(), identity.device_host.as_str()];
         let device = ClientId::device(client.device.clone());
         let Some(own) = self.scope.identities.get(client) else { return false };
         let owner = self.scope.identities.get(&device).filter(|_| client.module.is_some());
+        let owner = owner.filter(|_| !planted("AUTH04-token-of-the-device-is-refused"));
         [Some(own), owner].iter().flatten().any(|stored| token.proves(client, stored, hosts).is_ok())
     }
 }

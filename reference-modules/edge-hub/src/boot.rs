@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::version::TLS13;
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -13,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls;
 
 use crate::authenticate::Authenticator;
+use crate::certificate::{AnyCertificate, Authorities};
 use crate::core::{Core, CoreSettings};
 use crate::dial::{ConnectTo, Dialler};
 use crate::engine::{Engine, Milestone, now};
@@ -69,7 +71,7 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
     let workload = Workload::new(&settings.identity)?;
     let certificate = workload.server_certificate(&settings.identity.device_host, now()).await?;
     let trust_bundle = workload.trust_bundle().await?;
-    let tls = acceptor(&certificate)?;
+    let tls = acceptor(&certificate, settings.client_certificates)?;
     let dialler = Dialler::new(options.connect_to, &trust_bundle)?;
     let metrics = Metrics::new(&settings.identity, &uuid::Uuid::new_v4().to_string());
 
@@ -91,7 +93,7 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
     let (refreshed, remembering) = (scope.clone(), engine.clone());
     tasks.spawn(async move { refreshed.keep_fresh(&remembering).await });
     tasks.spawn(upstream.clone().run(engine.clone(), upstream_inbox));
-    let authenticator = Authenticator::new(settings.clone(), scope);
+    let authenticator = Authenticator::new(settings.clone(), scope, Authorities::of_bundle(&trust_bundle));
     let mut head = Some(Head::new(settings.clone(), engine.clone(), authenticator, upstream, tls));
 
     let mut shutdown = std::pin::pin!(shutdown);
@@ -141,11 +143,22 @@ async fn open(
     Ok(())
 }
 
-fn acceptor(certificate: &ServerCertificate) -> io::Result<TlsAcceptor> {
+fn acceptor(certificate: &ServerCertificate, asks_for_certificates: bool) -> io::Result<TlsAcceptor> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.certificate.as_bytes()).collect();
     let chain = chain.map_err(io::Error::other)?;
     let key = PrivateKeyDer::from_pem_slice(certificate.key.bytes.as_bytes()).map_err(io::Error::other)?;
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions: &[&SupportedProtocolVersion] =
+        if planted("TLS02-tls-1-2-is-refused") { &[&TLS13] } else { rustls::DEFAULT_VERSIONS };
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(versions)
+        .map_err(io::Error::other)?;
+    let builder = if asks_for_certificates {
+        builder.with_client_cert_verifier(Arc::new(AnyCertificate(provider)))
+    } else {
+        builder.with_no_client_auth()
+    };
+    let config = builder.with_single_cert(chain, key);
     Ok(TlsAcceptor::from(Arc::new(config.map_err(io::Error::other)?)))
 }
 

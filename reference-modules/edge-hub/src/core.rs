@@ -45,6 +45,7 @@ pub use input::{
 pub use output::{Copy, Output, Remembered, Verdict};
 pub use time::Timestamp;
 
+use crate::faults::planted;
 use crate::identity::ClientId;
 use clients::{Arrival, Clients};
 use deliver::Delivery;
@@ -231,11 +232,14 @@ impl Core {
     }
 
     fn connected(&mut self, connection: ConnectionId, client: ClientId) {
-        match self.clients.connect(connection, client.clone()) {
+        match self.clients.connect(connection, client.clone(), self.now) {
             Arrival::OverLimit => return,
+            Arrival::Superseded => return self.out.push(Output::Close { connection }),
             Arrival::New => {}
             Arrival::TakesOver(older) => {
-                self.out.push(Output::Close { connection: older.connection });
+                if !planted("CONN16-older-connection-stays") {
+                    self.out.push(Output::Close { connection: older.connection });
+                }
                 self.receiver_gone(older, true);
             }
         }

@@ -11,6 +11,7 @@ mod authenticate;
 #[cfg(feature = "bench")]
 pub mod bench;
 mod boot;
+mod certificate;
 pub mod core;
 mod dial;
 mod engine;

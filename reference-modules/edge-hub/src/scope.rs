@@ -26,6 +26,15 @@ pub enum Authentication {
         /// Second key.
         secondary: String,
     },
+    /// With a certificate of one of two thumbprints, in hexadecimal.
+    Thumbprints {
+        /// First.
+        primary: String,
+        /// Second.
+        secondary: String,
+    },
+    /// With a certificate from an authority of the trust bundle.
+    Authority,
     /// In a way this hub does not check.
     Other,
 }
@@ -106,6 +115,8 @@ struct Module {
 struct Mechanism {
     #[serde(default)]
     symmetric_key: Option<Keys>,
+    #[serde(default)]
+    x509_thumbprint: Option<Thumbprints>,
     #[serde(rename = "type")]
     kind: String,
 }
@@ -115,6 +126,13 @@ struct Mechanism {
 struct Keys {
     primary_key: Option<String>,
     secondary_key: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Thumbprints {
+    primary_thumbprint: Option<String>,
+    secondary_thumbprint: Option<String>,
 }
 
 impl Page {
@@ -136,10 +154,15 @@ impl Page {
 
 impl Mechanism {
     fn authentication(self) -> Authentication {
-        match (self.kind.as_str(), self.symmetric_key) {
-            ("sas", Some(Keys { primary_key: Some(primary), secondary_key: Some(secondary) })) => {
+        match (self.kind.as_str(), self.symmetric_key, self.x509_thumbprint) {
+            ("sas", Some(Keys { primary_key: Some(primary), secondary_key: Some(secondary) }), _) => {
                 Authentication::Sas { primary, secondary }
             }
+            ("selfSigned", _, Some(prints)) => Authentication::Thumbprints {
+                primary: prints.primary_thumbprint.unwrap_or_default(),
+                secondary: prints.secondary_thumbprint.unwrap_or_default(),
+            },
+            ("certificateAuthority", ..) => Authentication::Authority,
             _ => Authentication::Other,
         }
     }

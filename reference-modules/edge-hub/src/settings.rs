@@ -1,7 +1,8 @@
 //! Settings, under the product's names: the environment, case-insensitive, sections separated by `__`.
 //!
-//! Two settings are this hub's own: `edgecert__fsync` (sync every commit to disk) and `edgecert__promptRedelivery` (do
-//! not wait out a back-off when a module subscribes, nor an acknowledgement of a connection that is gone).
+//! Three settings are this hub's own: `edgecert__fsync` (sync every commit to disk), `edgecert__promptRedelivery` (do
+//! not wait out a back-off when a module subscribes, nor an acknowledgement of a connection that is gone), and
+//! `edgecert__reauthenticationSecs` (five minutes in the product).
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -82,6 +83,10 @@ pub struct Settings {
     pub local_configuration: Option<String>,
     /// Whether another transport upstream is asked for than MQTT, the only one there is.
     pub other_upstream_protocol: Option<String>,
+    /// Whether clients are asked for a certificate, and may sign in with it.
+    pub client_certificates: bool,
+    /// How often the credentials of connected clients are looked at again. Fixed in the product.
+    pub reauthentication: Duration,
     /// See the product.
     pub max_connected_clients: usize,
     /// See the product.
@@ -130,6 +135,8 @@ impl Settings {
                 .text("UpstreamProtocol")
                 .filter(|protocol| !protocol.eq_ignore_ascii_case("mqtt"))
                 .map(str::to_owned),
+            client_certificates: variables.flag("ClientCertAuthEnabled", true),
+            reauthentication: secs("edgecert__reauthenticationSecs", 300).max(Duration::from_secs(1)),
             max_connected_clients: variables.number("MaxConnectedClients", 100),
             message_ack_timeout: secs("MessageAckTimeoutSecs", 30),
             upstream_fan_out: variables.number("UpstreamFanOutFactor", 10).max(1),

@@ -154,10 +154,14 @@ fn packet(first: u8, body: &Bytes) -> Result<Packet, Undecodable> {
 }
 
 fn connect(body: &Bytes) -> Result<Packet, Undecodable> {
+    if planted("CONN11-mqisdp-is-told-its-level") && body.get(2..8) == Some(b"MQIsdp") {
+        return Err(Undecodable::Level);
+    }
     let (connect, used) = Connect::parse(body)?;
     let flags = body[7];
     let will = flags & 0x04 != 0;
-    let inconsistent = flags & 0x01 != 0 || (!will && flags & 0x38 != 0) || flags & 0x18 == 0x18;
+    let reserved = flags & 0x01 != 0 && !planted("CONN11-reserved-flag-is-ignored");
+    let inconsistent = reserved || (!will && flags & 0x38 != 0) || flags & 0x18 == 0x18;
     if used != body.len() || inconsistent {
         return Err(Undecodable::Malformed);
     }
@@ -329,6 +333,10 @@ pub const REFUSED: u8 = 0x80;
 
 /// SUBACK.
 pub fn write_suback(id: u16, granted: &[u8]) -> Vec<u8> {
+    let mut granted = granted.to_vec();
+    if planted("QOS04-grants-in-reverse-order") {
+        granted.reverse();
+    }
     let codes = granted.iter().map(|qos| match *qos {
         REFUSED => SubackReturnCode::Failure,
         0 => SubackReturnCode::SuccessMaximumQos0,

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::input::{ConnectionId, DeliveryId};
+use super::time::Timestamp;
+use crate::faults::planted;
 use crate::identity::ClientId;
 
 /// A connected client.
@@ -10,6 +12,8 @@ use crate::identity::ClientId;
 pub struct Client {
     /// Its only connection.
     pub connection: ConnectionId,
+    /// When it connected.
+    pub since: Timestamp,
     /// Whether it takes input messages.
     pub inputs: bool,
     /// The one input message it has not acknowledged.
@@ -27,6 +31,8 @@ pub enum Arrival {
     TakesOver(Client),
     /// Too many identities: it can send, but is not known here.
     OverLimit,
+    /// A newer connection of the identity is known already: this one must give way.
+    Superseded,
 }
 
 /// All connected clients, by identity and by connection.
@@ -45,16 +51,22 @@ impl Clients {
     }
 
     /// A client connected. An identity seen before is not counted against the limit again.
-    pub fn connect(&mut self, connection: ConnectionId, client: ClientId) -> Arrival {
-        if !self.seen.contains(&client) && self.clients.len() >= self.limit {
+    pub fn connect(&mut self, connection: ConnectionId, client: ClientId, now: Timestamp) -> Arrival {
+        let taken = if planted("Q21-places-are-never-free-again") { self.seen.len() } else { self.clients.len() };
+        if !self.seen.contains(&client) && taken >= self.limit {
             return Arrival::OverLimit;
+        }
+        if self.clients.get(&client).is_some_and(|known| known.connection > connection) {
+            return Arrival::Superseded;
         }
         self.seen.insert(client.clone());
         self.identities.insert(connection, client.clone());
-        let newcomer = Client { connection, inputs: false, unacknowledged: None, waiting: VecDeque::new() };
+        let newcomer = Client { connection, since: now, inputs: false, unacknowledged: None, waiting: VecDeque::new() };
         match self.clients.insert(client, newcomer) {
             Some(older) => {
-                self.identities.remove(&older.connection);
+                if !planted("Q15-old-connection-tears-down-the-new") {
+                    self.identities.remove(&older.connection);
+                }
                 Arrival::TakesOver(older)
             }
             None => Arrival::New,
@@ -114,20 +126,29 @@ mod tests {
     #[test]
     fn the_newcomer_of_an_identity_wins() {
         let mut clients = Clients::new(9);
-        assert!(matches!(clients.connect(ConnectionId(1), module("a")), Arrival::New));
-        let arrival = clients.connect(ConnectionId(2), module("a"));
+        assert!(matches!(clients.connect(ConnectionId(1), module("a"), Timestamp::default()), Arrival::New));
+        let arrival = clients.connect(ConnectionId(2), module("a"), Timestamp::default());
         assert!(matches!(arrival, Arrival::TakesOver(older) if older.connection == ConnectionId(1)));
         assert!(clients.disconnect(ConnectionId(1)).is_none(), "the older connection is unknown by now");
         assert!(clients.get(&module("a")).is_some());
     }
 
     #[test]
+    fn a_connection_that_is_told_of_late_does_not_displace_a_newer_one() {
+        let mut clients = Clients::new(9);
+        assert!(matches!(clients.connect(ConnectionId(2), module("a"), Timestamp::default()), Arrival::New));
+        assert!(matches!(clients.connect(ConnectionId(1), module("a"), Timestamp::default()), Arrival::Superseded));
+        assert!(clients.disconnect(ConnectionId(1)).is_none());
+        assert!(clients.get(&module("a")).is_some());
+    }
+
+    #[test]
     fn an_identity_seen_before_passes_the_limit_again() {
         let mut clients = Clients::new(1);
-        assert!(matches!(clients.connect(ConnectionId(1), module("a")), Arrival::New));
+        assert!(matches!(clients.connect(ConnectionId(1), module("a"), Timestamp::default()), Arrival::New));
         clients.disconnect(ConnectionId(1));
-        assert!(matches!(clients.connect(ConnectionId(2), module("b")), Arrival::New));
-        assert!(matches!(clients.connect(ConnectionId(3), module("c")), Arrival::OverLimit));
-        assert!(matches!(clients.connect(ConnectionId(4), module("a")), Arrival::New));
+        assert!(matches!(clients.connect(ConnectionId(2), module("b"), Timestamp::default()), Arrival::New));
+        assert!(matches!(clients.connect(ConnectionId(3), module("c"), Timestamp::default()), Arrival::OverLimit));
+        assert!(matches!(clients.connect(ConnectionId(4), module("a"), Timestamp::default()), Arrival::New));
     }
 }

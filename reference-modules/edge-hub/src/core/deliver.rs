@@ -46,6 +46,9 @@ impl Core {
             let entries = std::mem::take(entries);
             return self.batch_failed(id, priority, entries);
         };
+        if entry.enqueued < client.since && planted("SESS06-messages-for-an-absent-module-are-dropped") {
+            return self.first_settled(id);
+        }
         if client.unacknowledged.is_some() && !planted("R04-inputs-of-a-module-collide") {
             client.waiting.push_back(id);
             return;

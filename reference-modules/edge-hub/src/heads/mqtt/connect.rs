@@ -11,8 +11,11 @@ use tokio_rustls::server::TlsStream;
 use super::listener::Head;
 use super::subscriptions::Subscriptions;
 use super::user_name::UserName;
+use crate::authenticate::Credentials;
+use crate::certificate::Shown;
 use crate::core::ConnectionId;
 use crate::engine::ToClient;
+use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::wire::{self, Packet, Undecodable};
 
@@ -25,12 +28,16 @@ pub struct Arrived {
 
 /// A connection whose client is known, and was told so.
 pub struct Accepted {
+    /// Its name.
+    pub connection: ConnectionId,
     /// To and from the client.
     pub stream: TlsStream<TcpStream>,
     /// What came behind CONNECT.
     pub received: BytesMut,
     /// Who it is.
     pub client: ClientId,
+    /// How it proved that.
+    pub credentials: Credentials,
     /// What the client asked for.
     pub connect: Box<Connect>,
     /// Restored, or none.
@@ -48,6 +55,8 @@ pub async fn arrive(mut stream: TlsStream<TcpStream>, limit: usize) -> Option<Ar
                 return Some(Arrived { stream, received, connect });
             }
             Ok(None) => {}
+            Ok(Some(_)) if planted("CONN12-packets-before-connect-are-ignored") => continue,
+            Err(Undecodable::Level) if planted("CONN10-another-level-just-closes") => return None,
             Err(Undecodable::Level) => {
                 refuse(stream, ConnectReturnCode::UnacceptableProtocolVersion).await;
                 return None;
@@ -61,10 +70,11 @@ pub async fn arrive(mut stream: TlsStream<TcpStream>, limit: usize) -> Option<Ar
 }
 
 /// Decides whether the client may come in, and tells it.
-pub async fn judge(head: &Head, id: ConnectionId, arrived: Arrived) -> Option<Accepted> {
-    let Arrived { mut stream, received, connect } = arrived;
-    let client = match admitted(head, &connect).await {
-        Ok(client) => client,
+pub async fn judge(head: &Head, arrived: Arrived) -> Option<Accepted> {
+    let Arrived { mut stream, mut received, connect } = arrived;
+    let shown = stream.get_ref().1.peer_certificates().map(|chain| Shown(chain.to_vec()));
+    let (client, credentials) = match admitted(head, &connect, shown).await {
+        Ok(admitted) => admitted,
         Err(code) => {
             refuse(stream, code).await;
             return None;
@@ -73,47 +83,90 @@ pub async fn judge(head: &Head, id: ConnectionId, arrived: Arrived) -> Option<Ac
     let name = document(&client);
     let mut stored = None;
     if connect.clean_session() {
-        head.engine.remember(name, None).await;
+        if !planted("SESS01-clean-session-keeps-the-stored-one") {
+            head.engine.remember(name, None).await;
+        }
     } else {
         stored = head.engine.document(name).await;
     }
-    let subscriptions: Option<Subscriptions> = stored.and_then(|stored| serde_json::from_slice(&stored).ok());
-    // Known before it is told: a client that is told and comes again at once must be the newcomer.
-    let (outbox, inbox) = mpsc::unbounded_channel();
-    head.engine.attach(id, client.clone(), outbox);
-    let connack = wire::write_connack(subscriptions.is_some(), ConnectReturnCode::Accepted);
-    let told = async {
-        stream.write_all(&connack).await?;
-        stream.flush().await
-    };
-    if told.await.is_err() {
-        head.engine.detach(id);
-        return None;
+    let mut subscriptions: Option<Subscriptions> = stored.and_then(|stored| serde_json::from_slice(&stored).ok());
+    let present = subscriptions.is_some() && !planted("SESS02-session-present-is-never-told")
+        || !connect.clean_session() && planted("SESS03-session-present-without-a-session");
+    if planted("SESS02-filters-are-not-restored") {
+        subscriptions = None;
     }
-    Some(Accepted { stream, received, client, connect, subscriptions: subscriptions.unwrap_or_default(), inbox })
+    if planted("CONN14-packets-behind-connect-are-discarded") {
+        received.clear();
+    }
+    let connection = head.next_connection();
+    let connack = wire::write_connack(present, ConnectReturnCode::Accepted);
+    stream.write_all(&connack).await.ok()?;
+    stream.flush().await.ok()?;
+    // Told first, known then, as in the product: a newcomer has its CONNACK before the older connection ends.
+    let (outbox, inbox) = mpsc::unbounded_channel();
+    head.engine.attach(connection, client.clone(), outbox);
+    let subscriptions = subscriptions.unwrap_or_default();
+    Some(Accepted { connection, stream, received, client, credentials, connect, subscriptions, inbox })
 }
 
 /// Name of the stored session of a client.
 pub fn document(client: &ClientId) -> String {
+    if planted("SESS04-sessions-end-with-the-hub") {
+        return format!("session/{}/{client}", std::process::id());
+    }
     format!("session/{client}")
 }
 
-async fn admitted(head: &Head, connect: &Connect) -> Result<ClientId, ConnectReturnCode> {
-    let name = connect.user_name().and_then(UserName::read).ok_or(ConnectReturnCode::ServerUnavailable)?;
+async fn admitted(
+    head: &Head,
+    connect: &Connect,
+    shown: Option<Shown>,
+) -> Result<(ClientId, Credentials), ConnectReturnCode> {
+    let malformed = if planted("CONN06-malformed-user-name-is-0x05") {
+        ConnectReturnCode::NotAuthorized
+    } else {
+        ConnectReturnCode::ServerUnavailable
+    };
+    let name = connect.user_name().and_then(UserName::read).ok_or(malformed)?;
     if connect.client_id().trim().is_empty() {
-        return Err(ConnectReturnCode::ServerUnavailable);
+        return Err(if planted("CONN07-empty-client-id-is-0x02") {
+            ConnectReturnCode::IdentifierRejected
+        } else {
+            ConnectReturnCode::ServerUnavailable
+        });
     }
-    if connect.client_id() != name.client.to_string() {
+    let same = if planted("CONN08-client-id-in-any-case") {
+        connect.client_id().eq_ignore_ascii_case(&name.client.to_string())
+    } else {
+        connect.client_id() == name.client.to_string()
+    };
+    if !same {
         return Err(ConnectReturnCode::NotAuthorized);
     }
-    let password = connect.password().map(String::from_utf8_lossy).unwrap_or_default();
-    if password.is_empty() || !head.authenticator.proves(&name.client, &password).await {
+    let credentials = credentials(connect, shown, head.settings.client_certificates).ok_or(nothing_shown())?;
+    if !head.authenticator.proves(&name.client, &credentials).await {
         return Err(ConnectReturnCode::NotAuthorized);
     }
     if super::connection::is_barred(&name.client) {
         return Err(ConnectReturnCode::ServerUnavailable);
     }
-    Ok(name.client)
+    Ok((name.client, credentials))
+}
+
+/// A password outranks a certificate.
+fn credentials(connect: &Connect, shown: Option<Shown>, takes_certificates: bool) -> Option<Credentials> {
+    let shown = shown.filter(|_| takes_certificates).map(Credentials::Certificates);
+    let password = connect.password().map(String::from_utf8_lossy).filter(|password| !password.is_empty());
+    let token = password.map(|password| Credentials::Token(password.into_owned()));
+    if planted("AUTH07-certificate-outranks-the-token") { shown.or(token) } else { token.or(shown) }
+}
+
+fn nothing_shown() -> ConnectReturnCode {
+    if planted("CONN09-no-password-is-0x04") {
+        ConnectReturnCode::BadUserNameOrPassword
+    } else {
+        ConnectReturnCode::NotAuthorized
+    }
 }
 
 async fn refuse(mut stream: TlsStream<TcpStream>, code: ConnectReturnCode) {

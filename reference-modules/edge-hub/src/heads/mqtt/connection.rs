@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -82,8 +83,17 @@ struct Connection<'a> {
 }
 
 /// Serves a client until its connection ends, and says its will if need be.
-pub async fn run(head: &Head, id: ConnectionId, accepted: Accepted) {
-    let Accepted { mut stream, mut received, client, connect, subscriptions, mut inbox } = accepted;
+pub async fn run(head: &Head, accepted: Accepted, doubted: Pin<&mut (dyn Future<Output = ()> + Send)>) {
+    let Accepted {
+        connection: id,
+        mut stream,
+        mut received,
+        client,
+        credentials: _,
+        connect,
+        subscriptions,
+        mut inbox,
+    } = accepted;
     let (twins, mut answers) = mpsc::unbounded_channel();
     let mut connection = Connection {
         head,
@@ -101,8 +111,17 @@ pub async fn run(head: &Head, id: ConnectionId, accepted: Accepted) {
     };
     connection.tell_inputs();
     let limit = keep_alive(connect.keep_alive(), head.settings.mqtt.max_keep_alive);
-    let end = connection.serve(&mut stream, &mut received, &mut inbox, &mut answers, limit).await;
-    if let (End::Abrupt, Some(topic)) = (&end, connect.will_topic().filter(|_| connect.will_flag())) {
+    let served = connection.serve(&mut stream, &mut received, &mut inbox, &mut answers, limit);
+    let end = tokio::select! {
+        end = served => end,
+        () = doubted => End::ByHub,
+    };
+    let speaks = match end {
+        End::Orderly => planted("WILL03-disconnect-says-the-will"),
+        End::ByHub => planted("WILL05-takeover-says-the-will"),
+        End::Abrupt => !planted("WILL01-will-is-forgotten"),
+    };
+    if let Some(topic) = connect.will_topic().filter(|_| connect.will_flag() && speaks) {
         let will = Incoming {
             topic: topic.to_owned(),
             qos: 1,
@@ -111,7 +130,8 @@ pub async fn run(head: &Head, id: ConnectionId, accepted: Accepted) {
             retain: connect.will_retain(),
             payload: Bytes::copy_from_slice(connect.will_payload().unwrap_or_default()),
         };
-        connection.published(will, Some("Will"));
+        let mark = (!planted("WILL02-will-is-not-marked")).then_some("Will");
+        connection.published(will, mark);
     }
     // The other side sees the end of the connection in any case.
     let _ = stream.shutdown().await;
@@ -130,6 +150,7 @@ impl Connection<'_> {
         loop {
             match self.take_all(received).await {
                 Ok(0) => {}
+                Ok(_) if planted("KA03-only-pings-count") && self.out.is_empty() => {}
                 Ok(_) => heard = Instant::now(),
                 Err(end) => return self.last_words(stream, end).await,
             }
@@ -160,6 +181,7 @@ impl Connection<'_> {
                     None => return End::ByHub,
                 },
                 Some((number, response)) = answers.recv() => {
+                    self.in_flight(&response);
                     self.pending.settle_with(number, |due| due.before = response);
                 }
                 read = stream.read_buf(received), if reads => match read {
@@ -167,7 +189,8 @@ impl Connection<'_> {
                     Ok(_) => {}
                 },
                 () = tokio::time::sleep_until(silent_until.unwrap_or(heard)), if silent_until.is_some() => {
-                    return End::Abrupt;
+                    let quiet = planted("WILL04-expiry-keeps-the-will-back");
+                    return if quiet { End::ByHub } else { End::Abrupt };
                 }
             }
         }
@@ -210,6 +233,7 @@ impl Connection<'_> {
             }
             Packet::Stray if planted("ERR03-stray-pubrec-closes-the-connection") => return Err(End::Abrupt),
             Packet::Pubrel if planted("ERR03-pubrel-is-ignored") => {}
+            Packet::Connect(_) if planted("CONN13-second-connect-is-ignored") => {}
             Packet::Puback(_) | Packet::Stray => {
                 if self.head.settings.mqtt.abort_on_out_of_order_puback {
                     return Err(End::Abrupt);
@@ -234,10 +258,19 @@ impl Connection<'_> {
             }
             Packet::Unsubscribe(id, filters) => {
                 let known = filters.iter().filter(|filter| self.subscriptions.unsubscribe(filter)).count();
-                self.subscribed().await;
+                if planted("SESS05-unsubscribe-is-not-stored") {
+                    self.tell_inputs();
+                } else {
+                    self.subscribed().await;
+                }
                 if known > 0 || !planted("SUB06-unknown-filter-is-not-confirmed") {
                     self.out.extend(wire::write_unsuback(id));
                 }
+            }
+            Packet::Pingreq if self.pending.len() > 0 && planted("KA04-ping-waits-for-publishes") => {
+                let due = Due { before: wire::PINGRESP.to_vec(), ..Due::default() };
+                let number = self.pending.expect(due);
+                self.pending.settle_with(number, |_| {});
             }
             Packet::Pingreq => self.out.extend(wire::PINGRESP),
             Packet::Disconnect => return Err(End::Orderly),
@@ -264,8 +297,14 @@ impl Connection<'_> {
 
     fn published(&mut self, publish: Incoming, message_type: Option<&str>) {
         let read = topics::read(&publish.topic);
-        let faulty = matches!(read, Publish::Fault) || publish.qos == 2;
-        let number = self.pending.expect(Due { before: Vec::new(), acknowledge: publish.id, close: faulty });
+        let second = publish.qos == 2 && !planted("QOS02-qos-2-stays-connected");
+        let faulty = matches!(read, Publish::Fault) || second;
+        let acknowledge = publish.id.or_else(|| planted("QOS01-qos-0-is-acknowledged").then_some(PACKET_ID));
+        let number = self.pending.expect(Due { before: Vec::new(), acknowledge, close: faulty });
+        if publish.dup && planted("RET02-dup-is-suppressed") {
+            self.pending.settle_with(number, |_| {});
+            return;
+        }
         match read {
             Publish::Telemetry { sender, mut application, system } => {
                 let mut mark = |name: &str, value: &str| set(&mut application, name, value);
@@ -329,6 +368,7 @@ impl Connection<'_> {
         });
         if !rid.trim().is_empty() {
             let response = response(&self.subscriptions, 204, &rid, &[]);
+            self.in_flight(&response);
             self.pending.prepare(number, response);
         }
         self.head.engine.tell(Input::TwinChanged {
@@ -359,8 +399,8 @@ impl Connection<'_> {
         let wanted = match message.properties.iter().find(|(name, _)| name == "mqtt-qos") {
             // The product fails on a value that is empty, and with it the receiver's connection, for ever.
             Some((_, None)) if planted("QOS07-empty-qos-property-drops-the-receiver") => return Err(End::Abrupt),
-            Some((_, Some(value))) => level(value),
-            Some((_, None)) | None => 1,
+            Some((_, Some(value))) if !planted("QOS06-mqtt-qos-is-ignored") => level(value),
+            _ => 1,
         };
         let Some(granted) = self.subscriptions.granted(&topic) else {
             self.settled(delivery, DeliveryOutcome::Rejected);
@@ -377,6 +417,8 @@ impl Connection<'_> {
                 if planted("Q12-copies-are-marked-as-duplicates") && !self.unacknowledged.is_empty() {
                     publish[0] |= 0x08;
                 }
+                let retained = message.properties.iter().any(|(name, _)| name == "mqtt-retain");
+                publish[0] |= u8::from(retained && planted("RET01-retain-flag-is-delivered"));
                 self.out.extend(publish);
             }
             Err(_) if planted("LIM05-topic-length-wraps") => self.out.extend(wire::write_wrapped(&topic, &body)),
@@ -394,6 +436,13 @@ impl Connection<'_> {
             None => self.settled(delivery, DeliveryOutcome::Delivered),
         }
         Ok(true)
+    }
+
+    /// Notes a PUBLISH that is no input message: its acknowledgement settles nothing else.
+    fn in_flight(&mut self, publish: &[u8]) {
+        if publish.first().is_some_and(|first| first & 0x06 != 0) {
+            self.unacknowledged.push_back(None);
+        }
     }
 
     fn acknowledged(&mut self) {
@@ -437,6 +486,10 @@ impl Connection<'_> {
 
 /// The limit is half as long again as what was asked for; none asked for is the upper bound.
 fn keep_alive(asked_secs: u16, bound: Option<Duration>) -> Option<Duration> {
+    if planted("Q13-silent-client-stays") {
+        return None;
+    }
+    let bound = bound.filter(|_| !planted("KA02-zero-disables-the-limit"));
     let asked = Duration::from_millis(u64::from(asked_secs) * 1500);
     match bound {
         Some(bound) if asked.is_zero() => Some(bound),

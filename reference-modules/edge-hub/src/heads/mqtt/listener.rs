@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mqtt_protocol_core::mqtt::result_code::ConnectReturnCode;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -14,8 +15,10 @@ use super::connection;
 use crate::authenticate::Authenticator;
 use crate::core::ConnectionId;
 use crate::engine::Engine;
+use crate::faults::planted;
 use crate::settings::Settings;
 use crate::upstream::Upstream;
+use crate::wire;
 
 /// How long to wait when no connection can be accepted, for want of file descriptors say.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -70,18 +73,23 @@ impl Head {
     }
 
     async fn serve(self: Arc<Head>, socket: TcpStream) {
+        if planted("TLS01-plain-connect-is-answered") && answered_in_clear(&socket).await {
+            return;
+        }
         // The time until CONNECT includes the TLS handshake.
         let arriving = self.arrive(socket);
-        let arrived = match self.settings.mqtt.connect_arrival_timeout {
+        let limit = self.settings.mqtt.connect_arrival_timeout;
+        let arrived = match limit.filter(|_| !planted("CONN15-silent-connection-stays")) {
             Some(limit) => tokio::time::timeout(limit, arriving).await.ok().flatten(),
             None => arriving.await,
         };
         let Some(arrived) = arrived else { return };
-        let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1);
-        if let Some(accepted) = connect::judge(&self, connection, arrived).await {
-            connection::run(&self, connection, accepted).await;
-            self.engine.detach(connection);
-        }
+        let Some(accepted) = connect::judge(&self, arrived).await else { return };
+        let (connection, client, credentials) =
+            (accepted.connection, accepted.client.clone(), accepted.credentials.clone());
+        let doubted = std::pin::pin!(self.authenticator.doubts(&client, &credentials));
+        connection::run(&self, accepted, doubted).await;
+        self.engine.detach(connection);
     }
 
     async fn arrive(&self, socket: TcpStream) -> Option<connect::Arrived> {
@@ -89,4 +97,16 @@ impl Head {
         let stream = self.tls.accept(socket).await.ok()?;
         connect::arrive(stream, self.settings.mqtt.max_inbound_message_bytes).await
     }
+
+    /// Names a connection. A later one of the same identity is newer, whatever else is done first.
+    pub fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// Only a planted fault speaks without TLS.
+async fn answered_in_clear(socket: &TcpStream) -> bool {
+    let mut first = [0];
+    let connect = socket.peek(&mut first).await.is_ok() && first == [0x10];
+    connect && socket.try_write(&wire::write_connack(false, ConnectReturnCode::Accepted)).is_ok()
 }

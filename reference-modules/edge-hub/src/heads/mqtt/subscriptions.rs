@@ -64,7 +64,11 @@ impl Subscriptions {
 
     /// Highest QoS granted to a filter that matches; `None` when none does.
     pub fn granted(&self, topic: &str) -> Option<u8> {
-        self.filters.iter().filter(|known| known.on && matches(&known.filter, topic)).map(|known| known.granted).max()
+        let mut matching = self.filters.iter().filter(|known| known.on && matches(&known.filter, topic));
+        if planted("QOS05-first-filter-decides") {
+            return matching.next().map(|known| known.granted);
+        }
+        matching.map(|known| known.granted).max()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Source: Azure/iotedge, `Microsoft.Azure.Devices.Edge.Hub.Mqtt/MqttUsernameParser.cs`.
 
+use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::percent::unescape;
 
@@ -34,8 +35,22 @@ impl UserName {
             _ => return None,
         };
         let (client, query) = (client?, query?);
-        let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-        value("api-version").filter(|version| !version.trim().is_empty())?;
+        let value = |name: &str| {
+            let mut named = query.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone());
+            if planted("CONN05-last-of-duplicates-counts") { named.next_back() } else { named.next() }
+        };
+        let version = value("api-version").filter(|version| !version.trim().is_empty() || blank_version_is_good())?;
+        let known = ["DeviceClientType", "model-id", "auth-chain", "api-version"];
+        let strict = planted("CONN01-api-version-must-be-known") && !version.starts_with("20")
+            || planted("CONN02-module-must-name-its-client-type")
+                && client.module.is_some()
+                && value("DeviceClientType").is_none()
+            || planted("CONN04-host-must-be-a-host-name") && !parts[0].contains('.')
+            || planted("CONN05-unknown-parameter-is-refused")
+                && query.iter().any(|(name, _)| !known.contains(&name.as_str()));
+        if strict {
+            return None;
+        }
         Some(UserName {
             client,
             client_type: value("DeviceClientType").unwrap_or_default(),
@@ -57,12 +72,17 @@ fn client(device: &str, module: &str) -> Option<ClientId> {
 fn query(last: &str) -> Option<Vec<(String, String)>> {
     let query = match last.strip_prefix('?') {
         Some(query) => query.trim_start(),
+        None if planted("CONN03-question-mark-is-needed") => return None,
         None if last.contains("api-version=") => last,
         None => return None,
     };
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let split = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     Some(split.map(|(name, value)| (name.to_owned(), unescape(value))).collect())
+}
+
+fn blank_version_is_good() -> bool {
+    planted("CONN06-blank-api-version-is-accepted")
 }
 
 fn legacy(suffix: &[&str]) -> bool {
