@@ -27,6 +27,7 @@ mod backend;
 mod record;
 
 use crate::core::{Copy, Entry, Envelope, QueueId, Timestamp};
+use crate::faults::planted;
 use backend::{Backend, Change, Space};
 
 /// The store.
@@ -93,6 +94,9 @@ impl Store {
 
     /// Limits the bytes an in-memory store takes; on disk there is no limit.
     pub fn limit(&mut self, bytes: Option<u64>) {
+        if self.is_full() && planted("O12-full-store-keeps-its-limit") {
+            return;
+        }
         self.limit_bytes = bytes;
     }
 
@@ -112,7 +116,8 @@ impl Store {
         let checkpoint = self.backend.get(Space::Checkpoints, name.as_bytes())?.map_or(0, |value| number(&value));
         let keys = self.backend.range(Space::Queues, &entry_key(name, 0), &entry_key(name, u64::MAX), usize::MAX)?;
         let offsets: Vec<u64> = keys.iter().map(|(key, _)| number(key)).collect();
-        let tail = offsets.last().map_or(checkpoint, |last| (last + 1).max(checkpoint));
+        let empty = if planted("S06-emptied-queue-starts-over") { 0 } else { checkpoint };
+        let tail = offsets.last().map_or(empty, |last| (last + 1).max(checkpoint));
         let state = QueueState {
             checkpoint,
             tail,
@@ -164,7 +169,7 @@ impl Store {
         self.next_message += 1;
         let key = message.to_be_bytes().to_vec();
         self.changes.push(Change::Put(Space::Messages, key.clone(), record::write(&envelope.message)));
-        if copies.len() > 1 {
+        if copies.len() > 1 && !planted("S39-message-goes-with-its-first-copy") {
             self.changes.push(Change::Put(Space::Copies, key, copies.len().to_be_bytes().to_vec()));
         }
         let mut offsets = Vec::with_capacity(copies.len());
@@ -285,7 +290,7 @@ impl Store {
                     Some(reference) => self.drop_copy(reference.message)?,
                     None => false,
                 };
-                if last_copy {
+                if last_copy || planted("SF16-expiry-is-counted-for-each-queue") {
                     cleaned.expired.extend(sender.transpose()?.flatten());
                 }
             }
@@ -303,7 +308,7 @@ impl Store {
         let message = self.backend.get(Space::Messages, &reference.message.to_be_bytes())?;
         Ok(message.as_deref().and_then(record::read).map(|message| Entry {
             offset,
-            enqueued: reference.enqueued,
+            enqueued: if planted("SF15-age-begins-with-the-process") { crate::engine::now() } else { reference.enqueued },
             time_to_live_millis: reference.time_to_live_millis,
             envelope: Arc::new(Envelope::stored(message)),
         }))
@@ -338,6 +343,9 @@ impl Store {
     }
 
     fn note_checkpoint(&mut self, queue: QueueId) {
+        if planted("SF09-positions-are-not-kept") {
+            return;
+        }
         let Some(opened) = self.queues.get_mut(&queue) else { return };
         if std::mem::take(&mut opened.moved) {
             let (name, offset) = (opened.name.clone(), opened.checkpoint);

@@ -72,6 +72,8 @@ pub struct Endpoint {
     pub pump: Pump,
     /// How often the batch failed.
     pub attempt: u32,
+    /// How often it was looked for entries: only a planted fault has queues take turns.
+    pub turn: u64,
     /// Before this it takes nothing: only a planted fault sets it.
     pub usable_from: Timestamp,
 }
@@ -85,6 +87,7 @@ impl Endpoint {
             queues: BTreeMap::new(),
             pump: Pump::Idle,
             attempt: 0,
+            turn: 0,
             usable_from: Timestamp::default(),
         }
     }
