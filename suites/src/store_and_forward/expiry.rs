@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use harness::deadline;
-use harness::observe::history::History;
+use harness::observe::history::{History, Identity};
 use harness::outcome::{Outcome, Violation};
 use harness::runner::{Test, Worker};
 use harness::stage::{Stage, StageError};
@@ -244,11 +244,18 @@ async fn cleaned(worker: &mut Worker) -> Result<Outcome, StageError> {
     let mut later = shared;
     later.extend(send_on(stage, &mut history, &["settled"; 3]).await?);
     let arrived = arrive(stage, &mut history, &other_in(), &later).await;
+    // The queue of sink/i0 was left empty.
+    let receiver = Identity::Module("sink".to_owned());
+    stage.connect(receiver).await?;
+    let fresh = send_on(stage, &mut history, &["shared"; 2]).await?;
+    let at_sink = arrive(stage, &mut history, &sink("i0"), &fresh).await;
     let steps = [
         "three messages were delivered to other/in, and three that wait for it to sink/i0 as well; the hub has cleaned up, was stopped and started again".to_owned(),
         "module probe sends three more".to_owned(),
     ];
-    let found = within(arrived, "ROUTE-SF-08", "the three that waited and the three new ones arrive at other/in", &steps)?;
+    let expected = "the three that waited and the three new ones arrive at other/in";
+    let found = within(arrived, "ROUTE-SF-08", expected, &steps)?;
+    let found = found.and(within(at_sink, "ROUTE-SF-08", "two more arrive at sink/i0", &steps)?);
     worker.discard_stage().await;
     Ok(found.err().map_or(Outcome::Conforms, Outcome::Violated))
 }

@@ -193,8 +193,8 @@ impl Core {
             return None;
         }
         let time_to_live_millis = match (destination.time_to_live_secs, self.time_to_live_secs) {
-            (0, _) if planted("S14-zero-of-a-route-is-no-time") => Some(0),
-            (0, -1) if planted("SF12-negative-is-no-time") => Some(0),
+            (0, _) if planted("S14-zero-of-a-route-is-a-second") => Some(1_000),
+            (0, -1) if planted("SF12-negative-is-a-second") => Some(1_000),
             (0, 0) if planted("S14-zero-is-for-ever") => None,
             (own, global) if own == 0 || planted("SF10-route-time-to-live-is-ignored") => {
                 u64::try_from(global).ok().map(|secs| secs * 1000)

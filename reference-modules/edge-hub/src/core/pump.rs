@@ -77,12 +77,12 @@ impl Core {
         if planted("DLV05-neighbours-change-places") && entries.len() > 1 {
             entries.swap(0, 1);
         }
-        if entries.len() > 1 {
-            let before = self.taken;
-            self.taken += entries.len() as u64;
-            if strikes(Kind::Swap, before, self.taken) {
-                entries.swap(0, 1);
-            }
+        let before = self.taken;
+        self.taken += entries.len() as u64;
+        self.swap_due |= strikes(Kind::Swap, before, self.taken);
+        if self.swap_due && entries.len() > 1 {
+            self.swap_due = false;
+            entries.swap(0, 1);
         }
         if planted("SF19-conditions-are-evaluated-again") {
             entries = self.still_wanted(id, priority, entries);
@@ -115,6 +115,11 @@ impl Core {
         let wait = back_off(attempt, self.spread.next_factor());
         endpoint.attempt = endpoint.attempt.saturating_add(1);
         let timer = self.timers.set(self.now + wait, Timer::Retry { endpoint: id });
+        if planted("S03-next-batch-passes-a-failed-one") {
+            endpoint.aside.get_or_insert((priority, VecDeque::new())).1.extend(entries);
+            endpoint.pump = Pump::Idle;
+            return;
+        }
         endpoint.pump = Pump::BackingOff { priority, entries, timer };
     }
 
@@ -122,6 +127,11 @@ impl Core {
     pub(super) fn retry(&mut self, id: u32) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
         match std::mem::replace(&mut endpoint.pump, Pump::Idle) {
+            Pump::Idle if endpoint.aside.is_some() => {
+                if let Some((priority, entries)) = endpoint.aside.take() {
+                    self.start(id, priority, entries);
+                }
+            }
             Pump::BackingOff { priority, entries, timer }
                 if (endpoint.sink == Sink::Upstream && planted("S16-upstream-does-not-resume"))
                     || (endpoint.sink != Sink::Upstream && planted("SF04-receiver-that-returns-is-not-noticed")) =>

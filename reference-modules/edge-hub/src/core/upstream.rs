@@ -70,10 +70,6 @@ impl Core {
                 settled.extend(sent.iter().map(|entry| entry.offset));
                 next = rest;
             }
-            SendOutcome::Failed if planted("S03-next-part-follows-a-failure") => {
-                failed.extend(sent);
-                next = rest;
-            }
             SendOutcome::Failed => {
                 failed.extend(sent);
                 failed.extend(rest);
