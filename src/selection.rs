@@ -107,19 +107,21 @@ impl Selection {
     }
 }
 
-/// Tests of any of these requirements, the quickest first.
+/// Tests of any of these requirements, the quickest first: those of a quick run, or those that only a full run has.
 pub fn tests_of(
     requirements: &BTreeSet<&str>,
     suites_wanted: &[String],
     cases: u64,
+    profile: Profile,
 ) -> anyhow::Result<Vec<(Test, u64)>> {
     let selection = Selection {
         suites: suites_wanted.to_vec(),
         filter: None,
         requirements: requirements.iter().map(|id| (*id).to_owned()).collect(),
-        profile: Thoroughness::Quick,
+        profile: Thoroughness::Full,
     };
     let mut tests = selection.tests(cases)?;
+    tests.retain(|(test, _)| test.profile == profile);
     tests.sort_by_key(|(test, cases)| (!test.needs.is_empty(), *cases));
     Ok(tests)
 }

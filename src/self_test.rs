@@ -1,6 +1,6 @@
 //! `edgecert self-test`: plants one fault at a time in the reference hub, and sees whether the suites notice.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use harness::engine::run_folder::RunFolder;
 use harness::event::Event;
 use harness::outcome::Outcome;
 use harness::report::kill_matrix::{self, FaultOutcome, KillMatrix};
-use harness::runner::{self, Plan};
+use harness::runner::{self, Plan, Profile};
 use harness::subject::{Launch, Subject};
-use suites::faults::Fault;
+use suites::faults::{Fault, Thoroughness};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::BROKEN;
@@ -81,6 +81,10 @@ async fn plant_all(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut done = std::mem::take(&mut *shared.done.lock().await);
     done.sort_by_key(|(number, _)| *number);
     let matrix = KillMatrix::new(done.into_iter().map(|(_, fault)| fault).collect());
+    let rates = matrix.rates();
+    if !rates.is_empty() {
+        crate::say(&format!("\n{rates}\n"));
+    }
     crate::say(&format!("{}\n", matrix.line()));
     if let Some(report) = &arguments.report {
         let written = matrix.write(report)?;
@@ -110,7 +114,7 @@ async fn work(shared: Arc<Shared>, stop: watch::Receiver<bool>) {
         let mut done = shared.done.lock().await;
         let (outcome, by) = match judged.outcome {
             FaultOutcome::Killed => ("killed  ", judged.killed_by.join(" ")),
-            FaultOutcome::Survived => ("SURVIVED", format!("no test of {} noticed", fault.violates.join(" "))),
+            FaultOutcome::Survived => ("SURVIVED", judged.reason.clone().unwrap_or_default()),
             FaultOutcome::Broken => ("broken  ", judged.reason.clone().unwrap_or_default()),
         };
         crate::say(&format!(
@@ -125,9 +129,12 @@ async fn work(shared: Arc<Shared>, stop: watch::Receiver<bool>) {
 }
 
 impl Shared {
-    /// Runs the tests of the requirements the fault violates, until one names such a requirement.
+    /// Runs the tests of the requirements the fault violates, until one names such a requirement. A fault that strikes
+    /// now and then gets a quick run first, to see whether that is long enough.
     async fn judge(&self, number: usize, fault: &Fault, stop_all: watch::Receiver<bool>) -> kill_matrix::Fault {
         let began = Instant::now();
+        let quick = fault.strikes.is_some() || fault.found_with == Thoroughness::Quick;
+        let full = fault.strikes.is_some() || fault.found_with == Thoroughness::Full;
         let mut judged = kill_matrix::Fault {
             id: fault.id.clone(),
             what: fault.what.clone(),
@@ -137,16 +144,45 @@ impl Shared {
             duration_s: 0.0,
             outcome: FaultOutcome::Survived,
             reason: None,
+            strikes: fault.strikes.clone(),
+            runs: Vec::new(),
         };
+        for (profile, wanted) in [(Profile::Quick, quick), (Profile::Full, full)] {
+            if wanted && judged.outcome == FaultOutcome::Survived && !*stop_all.borrow() {
+                self.look(number, fault, profile, &mut judged, stop_all.clone()).await;
+            }
+        }
+        let by_full_only = judged.runs.iter().any(|run| run.noticed && run.profile == "full");
+        if judged.outcome == FaultOutcome::Killed && by_full_only && fault.found_with == Thoroughness::Quick {
+            judged.outcome = FaultOutcome::Survived;
+            judged.reason = Some("a quick run must notice it, and only a full run did".to_owned());
+        }
+        if judged.outcome == FaultOutcome::Survived && judged.reason.is_none() {
+            judged.reason = Some(format!("no test of {} noticed", fault.violates.join(" ")));
+        }
+        judged.killed_by.dedup();
+        judged.duration_s = began.elapsed().as_secs_f64();
+        judged
+    }
+
+    /// One run: the tests that this profile adds.
+    async fn look(
+        &self,
+        number: usize,
+        fault: &Fault,
+        profile: Profile,
+        judged: &mut kill_matrix::Fault,
+        mut stop_all: watch::Receiver<bool>,
+    ) {
         let violated: BTreeSet<&str> = fault.violates.iter().map(String::as_str).collect();
-        let tests = match selection::tests_of(&violated, &self.suites, CASES) {
-            Ok(tests) => tests,
-            Err(_) => return judged,
+        let tests = match selection::tests_of(&violated, &self.suites, CASES, profile) {
+            Ok(tests) if !tests.is_empty() => tests,
+            _ => return,
         };
         let (events, mut told) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(runner::run(self.plan(number, fault, tests), events, stopped));
-        let mut stop_all = stop_all;
+        let mut cases: BTreeMap<String, u64> = BTreeMap::new();
         loop {
             let event = tokio::select! {
                 event = told.recv() => event,
@@ -156,7 +192,16 @@ impl Shared {
                 }
             };
             let Some(event) = event else { break };
-            let Event::TestFinished(result) = event else { continue };
+            let result = match event {
+                Event::CasesJudged { test, done } => {
+                    cases.insert(test, done);
+                    continue;
+                }
+                Event::TestFinished(result) => result,
+                _ => continue,
+            };
+            // A test that judges no generated cases is a case itself.
+            cases.entry(result.test.name.clone()).or_insert(1);
             let Outcome::Violated(violation) = result.outcome else { continue };
             if violated.contains(violation.requirement.as_str()) {
                 judged.killed_by.push(violation.requirement);
@@ -167,6 +212,11 @@ impl Shared {
             }
         }
         let ended = running.await;
+        judged.runs.push(kill_matrix::Run {
+            profile: if profile == Profile::Quick { "quick" } else { "full" }.to_owned(),
+            noticed: judged.outcome == FaultOutcome::Killed,
+            judged: cases.values().sum(),
+        });
         if judged.outcome == FaultOutcome::Survived {
             let failure = match ended {
                 Ok(Ok(())) => None,
@@ -178,9 +228,6 @@ impl Shared {
                 judged.reason = Some(reason);
             }
         }
-        judged.killed_by.dedup();
-        judged.duration_s = began.elapsed().as_secs_f64();
-        judged
     }
 
     fn plan(&self, number: usize, fault: &Fault, tests: Vec<(runner::Test, u64)>) -> Plan {

@@ -15,6 +15,23 @@ pub struct Fault {
     pub violates: Vec<String>,
     /// What goes wrong.
     pub what: String,
+    /// How often it strikes, for those that strike now and then: what has to be found out is how long a run must be.
+    #[serde(default)]
+    pub strikes: Option<String>,
+    /// The least thorough run that must find it.
+    #[serde(default)]
+    pub found_with: Thoroughness,
+}
+
+/// How thorough a run must be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Thoroughness {
+    /// The run of about a minute.
+    #[default]
+    Quick,
+    /// The run that takes real minutes.
+    Full,
 }
 
 #[derive(Deserialize)]

@@ -45,9 +45,26 @@ pub struct Fault {
     pub duration_s: f64,
     /// How its run ended.
     pub outcome: FaultOutcome,
+    /// How often it strikes, for those that strike now and then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strikes: Option<String>,
+    /// Runs with it, the least thorough first, up to the one that noticed it.
+    #[serde(default)]
+    pub runs: Vec<Run>,
     /// Why, when the run could not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// One run with a planted fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// How thorough: `quick` or `full`.
+    pub profile: String,
+    /// Whether a test noticed the fault.
+    pub noticed: bool,
+    /// How long the run was until then, or at its end: messages and cases judged.
+    pub judged: u64,
 }
 
 /// How the run with a planted fault ended.
@@ -108,6 +125,26 @@ impl KillMatrix {
             text.push_str(&fault.row(id, width));
         }
         text.push_str(&format!("\n{}\n", self.line()));
+        text
+    }
+
+    /// What it takes to find what strikes now and then: a row for each such fault. Empty when there is none.
+    pub fn rates(&self) -> String {
+        let struck: Vec<&Fault> = self.faults.iter().filter(|fault| fault.strikes.is_some()).collect();
+        if struck.is_empty() {
+            return String::new();
+        }
+        let id = struck.iter().map(|fault| paragraph::columns(&fault.id)).max().unwrap_or_default().max(5);
+        let mut text = format!("  {:<id$}  {:<12}  {:<24}  full run\n", "fault", "strikes", "quick run");
+        for fault in struck {
+            let told = |profile: &str| match fault.runs.iter().find(|run| run.profile == profile) {
+                Some(run) if run.noticed => format!("finds it by {}", figures::thousands(run.judged)),
+                Some(run) => format!("does not, of {}", figures::thousands(run.judged)),
+                None => "not needed".to_owned(),
+            };
+            let strikes = fault.strikes.as_deref().unwrap_or_default();
+            text.push_str(&format!("  {:<id$}  {strikes:<12}  {:<24}  {}\n", fault.id, told("quick"), told("full")));
+        }
         text
     }
 

@@ -1,4 +1,4 @@
-use harness::report::kill_matrix::{Fault, FaultOutcome, KillMatrix};
+use harness::report::kill_matrix::{Fault, FaultOutcome, KillMatrix, Run};
 use serde_json::json;
 
 use crate::sample;
@@ -13,7 +13,29 @@ fn fault(id: &str, outcome: FaultOutcome, killed_by: &[&str], reason: Option<&st
         duration_s: 1.25,
         outcome,
         reason: reason.map(str::to_owned),
+        strikes: None,
+        runs: Vec::new(),
     }
+}
+
+#[test]
+fn what_strikes_now_and_then_is_told_with_the_run_that_finds_it() {
+    let run = |profile: &str, noticed, judged| Run { profile: profile.to_owned(), noticed, judged };
+    let struck = |id: &str, strikes: &str, runs| Fault {
+        strikes: Some(strikes.to_owned()),
+        runs,
+        ..fault(id, FaultOutcome::Killed, &["ROUTE-SF-04"], None)
+    };
+    let matrix = KillMatrix::new(vec![
+        struck("drop-1-in-10", "1 in 10", vec![run("quick", true, 300)]),
+        struck("drop-after-10000", "after 10,000", vec![run("quick", false, 2_100), run("full", true, 10_200)]),
+        fault("route-prefix", FaultOutcome::Killed, &["ROUTE-SRC-08"], None),
+    ]);
+    insta::assert_snapshot!(matrix.rates(), @r#"
+      fault             strikes       quick run                 full run
+      drop-1-in-10      1 in 10       finds it by 300           not needed
+      drop-after-10000  after 10,000  does not, of 2,100        finds it by 10,200
+    "#);
 }
 
 fn mixed() -> KillMatrix {

@@ -117,6 +117,9 @@ pub struct Core {
     sends: HashMap<SendId, u32>,
     appends: HashMap<AppendId, Appending>,
     routed: u64,
+    taken: u64,
+    swap_due: bool,
+    last_message_id: Option<String>,
     endpoints: BTreeMap<u32, Endpoint>,
     by_sink: BTreeMap<Sink, u32>,
     endpoints_created: u32,
@@ -145,6 +148,9 @@ impl Core {
             sends: HashMap::new(),
             appends: HashMap::new(),
             routed: 0,
+            taken: 0,
+            swap_due: false,
+            last_message_id: None,
             endpoints: BTreeMap::new(),
             by_sink: BTreeMap::new(),
             endpoints_created: 0,
@@ -270,6 +276,8 @@ impl Core {
     }
 
     fn queue_opened(&mut self, queue: QueueId, checkpoint: u64, tail: u64, length: u64) {
+        let thrown_away = planted("S17-start-throws-the-backlog-away");
+        let (checkpoint, length) = if thrown_away { (tail, 0) } else { (checkpoint, length) };
         let QueueId { endpoint: id, priority } = queue;
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
         let Some(queue) = endpoint.queues.get_mut(&priority) else { return };
@@ -280,8 +288,13 @@ impl Core {
 
     fn entries_read(&mut self, queue: QueueId, entries: Vec<Entry>, next: u64) {
         let QueueId { endpoint: id, priority } = queue;
+        let global = u64::try_from(self.time_to_live_secs).ok().map(|secs| secs * 1000);
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
         if let Some(queue) = endpoint.queues.get_mut(&priority) {
+            let mut entries = entries;
+            if planted("SF11-time-to-live-of-now-applies") {
+                entries.iter_mut().for_each(|entry| entry.time_to_live_millis = global);
+            }
             queue.read(entries, next);
             self.wake(id);
         }
@@ -321,6 +334,9 @@ impl Core {
             return;
         }
         if let Some(patch) = self.reported.next() {
+            if planted("EVT04-own-reports-are-routed") {
+                self.notify_of_itself(patch.clone());
+            }
             self.out.push(Output::Event(Event::ReportedUpdate));
             self.out.push(Output::Report { patch });
         }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::core::{
     AppendId, ConnectionId, Core, DeliveryId, Envelope, Event, Input, Output, Remembered, SendId, Timestamp, Verdict,
 };
+use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::store::Store;
 
@@ -229,9 +230,21 @@ impl Worker {
                 }
                 waiting.push(done);
             }
-            Command::Stop(done) => return Some(done),
+            Command::Stop(done) => {
+                if planted("S02-stopped-batch-counts-as-sent") {
+                    self.forget_what_is_under_way();
+                }
+                return Some(done);
+            }
         }
         None
+    }
+
+    /// Notes the positions behind batches that are under way: only a planted fault does.
+    fn forget_what_is_under_way(&mut self) {
+        for (queue, offset) in self.core.behind_what_is_under_way() {
+            self.store.checkpoint(queue, offset);
+        }
     }
 
     fn tell(&mut self, input: Input) {

@@ -11,7 +11,7 @@ mod language;
 mod mqtt_connect;
 mod mqtt_packets;
 mod runtime;
-mod store_and_forward;
+pub mod store_and_forward;
 
 static PLANTED: OnceLock<&'static str> = OnceLock::new();
 

@@ -11,7 +11,11 @@ use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 use tokio::net::TcpListener;
 
 use crate::core::Event;
+use crate::faults::planted;
 use crate::settings::Identity;
+use summary::Summary;
+
+mod summary;
 
 /// All series.
 #[derive(Clone)]
@@ -27,6 +31,10 @@ pub struct Metrics {
     disconnects: IntCounterVec,
     queue_length: GaugeVec,
     connected: GaugeVec,
+    process_duration: Summary,
+    send_duration: Summary,
+    size: Summary,
+    report_duration: Summary,
 }
 
 impl Metrics {
@@ -50,6 +58,13 @@ impl Metrics {
             registry.register(Box::new(series.clone())).expect("names differ");
             series
         };
+        let common = [
+            ("iothub", identity.iot_hub.as_str()),
+            ("edge_device", identity.device_id.as_str()),
+            ("instance_number", instance),
+            ("ms_telemetry", "True"),
+        ];
+        let summary = |name, help, labels| Summary::new(name, help, labels, &common);
         Metrics {
             received: counter(
                 "edgehub_messages_received_total",
@@ -75,7 +90,31 @@ impl Metrics {
             reported: counter("edgehub_reported_properties_total", "Updates of reported properties", &["target", "id"]),
             connects: counter("edgehub_client_connect_success_total", "Clients that connected", &["id"]),
             disconnects: counter("edgehub_client_disconnect_total", "Clients that left", &["id"]),
-            queue_length: gauge("edgehub_queue_length", "Messages that wait", &["endpoint", "priority"]),
+            queue_length: gauge(
+                "edgehub_queue_length",
+                "Messages that wait",
+                if planted("MET01-queue-length-with-other-labels") {
+                    &["queue", "priority"]
+                } else {
+                    &["endpoint", "priority"]
+                },
+            ),
+            process_duration: summary(
+                "edgehub_message_process_duration_seconds",
+                "Time from acceptance to delivery",
+                &["from", "to", "priority"],
+            ),
+            send_duration: summary(
+                "edgehub_message_send_duration_seconds",
+                "Time from acceptance until the receiver acknowledged",
+                &["from", "to", "from_route_output", "to_route_input"],
+            ),
+            size: summary("edgehub_message_size_bytes", "Size of messages", &["id"]),
+            report_duration: summary(
+                "edgehub_reported_properties_update_duration_seconds",
+                "Time an update of reported properties took",
+                &["target", "id"],
+            ),
             connected: gauge("edgehub_connected_clients", "Clients connected now", &[]),
             registry,
         }
@@ -84,9 +123,14 @@ impl Metrics {
     /// Counts what happened.
     pub fn count(&self, event: &Event) {
         match event {
-            Event::Received { id, output, .. } => self.received.with_label_values(&[output, id]).inc(),
-            Event::Sent { from, to, output, input, priority, .. } => {
-                let priority = priority.to_string();
+            Event::Received { id, output, size } => {
+                self.received.with_label_values(&[output, id]).inc();
+                self.size.observe(&[id], *size as f64);
+            }
+            Event::Sent { from, to, output, input, priority, processed_in } => {
+                let (priority, seconds) = (priority.to_string(), processed_in.as_secs_f64());
+                self.process_duration.observe(&[from, to, &priority], seconds);
+                self.send_duration.observe(&[from, to, output, input], seconds);
                 self.sent.with_label_values(&[from, to, output, input, &priority]).inc();
             }
             Event::Dropped { reason, from, output } => {
@@ -108,13 +152,20 @@ impl Metrics {
                 self.disconnects.with_label_values(&[id]).inc();
                 self.connected.with_label_values::<&str>(&[]).set(*connected as f64);
             }
-            Event::ReportedUpdate => self.reported.with_label_values(&["upstream", "edge_hub"]).inc(),
+            Event::ReportedUpdate => {
+                self.reported.with_label_values(&["upstream", "edge_hub"]).inc();
+                self.report_duration.observe(&["upstream", "edge_hub"], 0.0);
+            }
         }
     }
 
     /// The page.
     pub fn page(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        let mut page = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default();
+        for summary in [&self.process_duration, &self.send_duration, &self.size, &self.report_duration] {
+            summary.write(&mut page);
+        }
+        page
     }
 
     /// Serves the page for ever.

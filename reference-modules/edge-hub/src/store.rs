@@ -30,6 +30,7 @@ mod record;
 mod reference;
 
 use crate::core::{Copy, Entry, Envelope, QueueId, Timestamp};
+use crate::faults::planted;
 use backend::{Backend, Change, Space};
 use reference::Reference;
 
@@ -111,6 +112,9 @@ impl Store {
 
     /// Limits the bytes an in-memory store takes; on disk there is no limit.
     pub fn limit(&mut self, bytes: Option<u64>) {
+        if self.is_full() && planted("O12-full-store-keeps-its-limit") {
+            return;
+        }
         self.limit_bytes = bytes;
     }
 
@@ -136,7 +140,8 @@ impl Store {
             entries += 1;
             length += u64::from(offset >= checkpoint);
         })?;
-        let tail = last.map_or(checkpoint, |last| (last + 1).max(checkpoint));
+        let empty = if planted("S06-emptied-queue-starts-over") { 0 } else { checkpoint };
+        let tail = last.map_or(empty, |last| (last + 1).max(checkpoint));
         let state = QueueState { checkpoint, tail, length };
         let opened = Opened {
             name: name.to_owned(),
@@ -166,7 +171,7 @@ impl Store {
         self.next_message += 1;
         let key = message.to_be_bytes().to_vec();
         self.changes.push(Change::Put(Space::Messages, key, record::write(&envelope.message)));
-        if copies.len() > 1 {
+        if copies.len() > 1 && !planted("S39-message-goes-with-its-first-copy") {
             self.put_copies(message, copies.len() as u64);
         }
         let mut offsets = Vec::with_capacity(copies.len());
@@ -261,13 +266,20 @@ impl Store {
         let message = self.backend.get(Space::Messages, &reference.message.to_be_bytes())?;
         Ok(message.as_deref().and_then(record::read).map(|message| Entry {
             offset,
-            enqueued: reference.enqueued,
+            enqueued: if planted("SF15-age-begins-with-the-process") {
+                crate::engine::now()
+            } else {
+                reference.enqueued
+            },
             time_to_live_millis: reference.time_to_live_millis,
             envelope: Arc::new(Envelope::stored(message)),
         }))
     }
 
     fn note_checkpoint(&mut self, queue: QueueId) {
+        if planted("SF09-positions-are-not-kept") {
+            return;
+        }
         let Some(opened) = self.queues.get_mut(&queue) else { return };
         if std::mem::take(&mut opened.moved) {
             let (name, offset) = (opened.name.clone(), opened.checkpoint);

@@ -141,12 +141,11 @@ async fn late(worker: &mut Worker) -> Result<Outcome, StageError> {
     stage.configure(routes([("kept", &to_other("kept"))])).await?;
     stage.drop_client(&other()).await?;
     let mut history = History::begin();
-    let marks = send_on(stage, &mut history, &["kept"; 3]).await?;
+    let marks = send_on(stage, &mut history, &["kept"; 25]).await?;
     stage.connect(other()).await?;
     let all = |history: &History| marks.iter().all(|mark| !reached(history, mark).is_empty());
-    let arrived = stage.collect(&mut history, deadline::RETRY, "three messages at other/in", all).await;
-    let steps =
-        ["module other is away; module probe sends three messages to other/in; module other connects".to_owned()];
+    let arrived = stage.collect(&mut history, deadline::RETRY, "25 messages at other/in", all).await;
+    let steps = ["module other is away; module probe sends 25 messages to other/in; module other connects".to_owned()];
     Ok(ended(
         arrived.err().map(|expired| broken("ROUTE-SF-04", "they arrive within 65 s", expired.to_string(), &steps)),
     ))

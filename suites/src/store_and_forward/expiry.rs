@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use harness::deadline;
-use harness::observe::history::History;
+use harness::observe::history::{History, Identity};
 use harness::outcome::{Outcome, Violation};
 use harness::runner::{Test, Worker};
 use harness::stage::{Stage, StageError};
@@ -213,12 +213,16 @@ async fn cleaned(worker: &mut Worker) -> Result<Outcome, StageError> {
     let mut routes = BTreeMap::from([lasting("brief", Some(1)), lasting("settled", None)]);
     let second = "FROM /messages/modules/probe/outputs/brief INTO BrokeredEndpoint(\"/modules/other/inputs/second\")";
     routes.insert("second".to_owned(), json!({"route": second, "timeToLiveSecs": 1}));
+    let third = "FROM /messages/modules/probe/outputs/shared INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")";
+    routes.insert("third".to_owned(), json!(third));
+    routes.extend([lasting("shared", None)]);
     stage.configure(routes).await?;
     let mut history = History::begin();
     let settled = send_on(stage, &mut history, &["settled"; 3]).await?;
     arrive(stage, &mut history, &other_in(), &settled).await?;
     stage.drop_client(&other()).await?;
     send_on(stage, &mut history, &["brief"; 4]).await?;
+    let shared = send_on(stage, &mut history, &["shared"; 3]).await?;
     let labels = [("reason", "ttl_expiry"), ("from", "gw7/probe"), ("from_route_output", "brief")];
     let began = Instant::now();
     let mut counted = 0.0;
@@ -239,13 +243,21 @@ async fn cleaned(worker: &mut Worker) -> Result<Outcome, StageError> {
     ground::end(stage, Going::Stopped).await;
     ground::start_again(stage).await?;
     stage.connect(other()).await?;
-    let later = send_on(stage, &mut history, &["settled"; 3]).await?;
+    let mut later = shared;
+    later.extend(send_on(stage, &mut history, &["settled"; 3]).await?);
     let arrived = arrive(stage, &mut history, &other_in(), &later).await;
+    // The queue of sink/i0 was left empty.
+    let receiver = Identity::Module("sink".to_owned());
+    stage.connect(receiver).await?;
+    let fresh = send_on(stage, &mut history, &["shared"; 2]).await?;
+    let at_sink = arrive(stage, &mut history, &sink("i0"), &fresh).await;
     let steps = [
-        "three messages were delivered to other/in; the hub has cleaned up, was stopped and started again".to_owned(),
+        "three messages were delivered to other/in, and three that wait for it to sink/i0 as well; the hub has cleaned up, was stopped and started again".to_owned(),
         "module probe sends three more".to_owned(),
     ];
-    let found = within(arrived, "ROUTE-SF-08", "they arrive", &steps)?;
+    let expected = "the three that waited and the three new ones arrive at other/in";
+    let found = within(arrived, "ROUTE-SF-08", expected, &steps)?;
+    let found = found.and(within(at_sink, "ROUTE-SF-08", "two more arrive at sink/i0", &steps)?);
     worker.discard_stage().await;
     Ok(found.err().map_or(Outcome::Conforms, Outcome::Violated))
 }

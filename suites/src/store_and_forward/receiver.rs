@@ -1,7 +1,6 @@
 //! A module that receives over a raw connection, so that it can keep an acknowledgement to itself.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -10,7 +9,7 @@ use harness::client::raw_mqtt::{Connect, Packet, RawMqtt, packet};
 use harness::deadline;
 use harness::observe::history::{Delivered, Identity};
 use harness::stage::{Stage, StageError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Arrivals that were not acknowledged; clones are handles of the same list.
@@ -32,7 +31,7 @@ impl Withheld {
 
 /// A connected and subscribed module. Its connection ends, without DISCONNECT, when it is dropped.
 pub struct Receiver {
-    mute: Arc<AtomicBool>,
+    mute: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -60,8 +59,8 @@ impl Receiver {
         }
         let filter = format!("devices/{}/modules/{module}/inputs/#", environment.blueprint().edge_device);
         raw.write(&packet::subscribe(1, &[(&filter, 1)])).await;
-        let mute = Arc::new(AtomicBool::new(false));
-        let mut ear = Ear { raw, mute: mute.clone(), withheld: withheld.clone(), to: stage.arrivals() };
+        let (mute, muted) = watch::channel(false);
+        let mut ear = Ear { raw, mute: muted, owed: Vec::new(), withheld: withheld.clone(), to: stage.arrivals() };
         deadline::ACKNOWLEDGEMENT
             .wait(format!("SUBACK for {filter}"), async {
                 while let Some(packet) = ear.raw.next().await {
@@ -74,16 +73,22 @@ impl Receiver {
             })
             .await??;
         let task = tokio::spawn(async move {
-            while let Some(packet) = ear.raw.next().await {
-                ear.hear(&packet).await;
+            loop {
+                tokio::select! {
+                    packet = ear.raw.next() => match packet {
+                        Some(packet) => ear.hear(&packet).await,
+                        None => return,
+                    },
+                    Ok(()) = ear.mute.changed() => ear.make_up().await,
+                }
             }
         });
         Ok(Self { mute, task })
     }
 
-    /// Stops acknowledging, or starts again. What was not acknowledged stays so.
+    /// Stops acknowledging, or starts again and makes up for what was not acknowledged.
     pub fn mute(&self, mute: bool) {
-        self.mute.store(mute, Ordering::SeqCst);
+        self.mute.send_replace(mute);
     }
 }
 
@@ -95,7 +100,9 @@ impl Drop for Receiver {
 
 struct Ear {
     raw: RawMqtt,
-    mute: Arc<AtomicBool>,
+    mute: watch::Receiver<bool>,
+    /// Ids not acknowledged yet.
+    owed: Vec<u16>,
     withheld: Withheld,
     to: mpsc::UnboundedSender<Delivered>,
 }
@@ -111,14 +118,23 @@ impl Ear {
             retain: published.retain,
             dup: published.dup,
         });
-        let withheld = self.mute.load(Ordering::SeqCst);
+        let withheld = *self.mute.borrow();
         if withheld {
             self.withheld.insert(&delivered);
+            self.owed.extend(published.id);
         }
         // A stage that is gone does not want it any more.
         let _ = self.to.send(delivered);
         if let (false, Some(id)) = (withheld, published.id) {
             self.raw.write(&packet::puback(id)).await;
+        }
+    }
+
+    async fn make_up(&mut self) {
+        if !*self.mute.borrow_and_update() {
+            for id in std::mem::take(&mut self.owed) {
+                self.raw.write(&packet::puback(id)).await;
+            }
         }
     }
 }

@@ -57,8 +57,8 @@ async fn survive(worker: &mut Worker) -> Result<Outcome, StageError> {
             stage.collect(&mut history, deadline::ROUTING, "the first message at both places", under_way).await;
         ground::end(stage, going).await;
         drop(silent);
-        ground::start_again(stage).await?;
         stage.environment().iot_hub().lift(cut).await?;
+        ground::start_again(stage).await?;
         stage.connect(other()).await?;
         let mut after = History::begin();
         for place in [other_in(), Place::Upstream] {

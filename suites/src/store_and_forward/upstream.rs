@@ -9,14 +9,14 @@ use harness::outcome::Outcome;
 use harness::runner::{Test, Worker};
 use harness::stage::{Outgoing, StageError};
 
-use super::ground::{self, arrive, send_on, within};
+use super::ground::{self, Going, arrive, send_on, within};
 use crate::course::{broken, ended, on, probe, reached, routes, sink};
-use crate::declare::fixed;
+use crate::declare::{fixed, restarting};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     vec![
-        fixed(
+        restarting(
             "store_and_forward",
             "store_and_forward::upstream::no_more_than_a_batch_of_a_sender_is_under_way",
             &["ROUTE-SF-21", "ROUTE-SF-05"],
@@ -28,6 +28,12 @@ pub fn tests() -> Vec<Test> {
             &["ROUTE-SF-22"],
             |worker| Box::pin(without_the_cloud(worker)),
         ),
+        fixed(
+            "store_and_forward",
+            "store_and_forward::upstream::the_last_messages_of_a_sender_that_left_go_up",
+            &["ROUTE-FAN-03"],
+            |worker| Box::pin(sender_left(worker)),
+        ),
     ]
 }
 
@@ -35,20 +41,16 @@ pub fn tests() -> Vec<Test> {
 async fn batches(worker: &mut Worker) -> Result<Outcome, StageError> {
     const LARGE: usize = 120_000;
     let stage = ground::gathered(worker, ground::blueprint()).await?;
-    stage.configure(routes([("up", "FROM /messages/* WHERE to = 'cloud' INTO $upstream")])).await?;
+    stage.configure(routes([("up", "FROM /messages/* WHERE way = 'up' INTO $upstream")])).await?;
     let senders = [(probe(), "probe", 25, 0, 10), (Identity::Module("m1".to_owned()), "m1", 5, LARGE, 2)];
-    let mut conditions = Vec::new();
-    for (_, module, ..) in &senders {
-        let whose = Concerns::Identity("gw7", Some(module));
-        conditions.push(stage.environment().iot_hub().impose("drop_acks", whose, Duration::ZERO).await?);
-    }
+    let cut = stage.environment().iot_hub().impose("outage", Concerns::Everyone, Duration::ZERO).await?;
     let mut history = History::begin();
     let mut marks = Vec::new();
     for (by, _, count, length, _) in &senders {
         let mut own = Vec::new();
         for _ in 0..*count {
             let message = Outgoing {
-                properties: vec![("to".to_owned(), Some("cloud".to_owned()))],
+                properties: vec![("way".to_owned(), Some("up".to_owned()))],
                 body: vec![b'x'; *length].into(),
                 ..on("up")
             };
@@ -56,12 +58,22 @@ async fn batches(worker: &mut Worker) -> Result<Outcome, StageError> {
         }
         marks.push(own);
     }
+    // A hub that starts with a backlog takes as much of it as it may.
+    ground::end(stage, Going::Stopped).await;
+    let mut conditions = Vec::new();
+    for (_, module, ..) in &senders {
+        let whose = Concerns::Identity("gw7", Some(module));
+        conditions.push(stage.environment().iot_hub().impose("drop_acks", whose, Duration::ZERO).await?);
+    }
+    stage.environment().iot_hub().lift(cut).await?;
+    ground::start_again(stage).await?;
     let repeated = |history: &History| marks.iter().all(|own| history.places_of(&own[0]).len() > 1);
     let waited = stage.collect(&mut history, deadline::DRAIN, "each sender's first message, again", repeated).await;
     let steps = [
         format!(
-            "the cloud acknowledges nothing to modules probe and m1; probe sends 25 small messages upstream, m1 five of {LARGE} bytes"
+            "the cloud is out of reach; module probe sends 25 small messages upstream, module m1 five of {LARGE} bytes"
         ),
+        "the hub is stopped and started again; the cloud takes messages of both, and acknowledges none".to_owned(),
         "the hub gives up waiting, and sends again".to_owned(),
     ];
     if let Err(expired) = waited {
@@ -113,5 +125,24 @@ async fn without_the_cloud(worker: &mut Worker) -> Result<Outcome, StageError> {
     }
     let arrived = arrive(stage, &mut history, &Place::Upstream, &marks).await;
     let found = within(arrived, "ROUTE-SF-22", "with the cloud back, all twelve reach it too", &steps)?;
+    Ok(found.err().map_or(Outcome::Conforms, Outcome::Violated))
+}
+
+async fn sender_left(worker: &mut Worker) -> Result<Outcome, StageError> {
+    let stage = ground::gathered(worker, ground::blueprint()).await?;
+    stage.configure(routes([("up", "FROM /messages/modules/probe/outputs/last INTO $upstream")])).await?;
+    let cut = stage.environment().iot_hub();
+    let cut = cut.impose("outage", Concerns::Identity("gw7", Some("probe")), Duration::ZERO).await?;
+    let mut history = History::begin();
+    let marks = send_on(stage, &mut history, &["last"; 3]).await?;
+    stage.drop_client(&probe()).await?;
+    stage.environment().iot_hub().lift(cut).await?;
+    let arrived = arrive(stage, &mut history, &Place::Upstream, &marks).await;
+    let steps = [
+        "the cloud is out of reach for module probe; it sends three messages upstream, and leaves".to_owned(),
+        "the cloud is within reach again".to_owned(),
+    ];
+    let found = within(arrived, "ROUTE-FAN-03", "all three reach it, without their sender", &steps)?;
+    ground::stand_up(stage, probe()).await?;
     Ok(found.err().map_or(Outcome::Conforms, Outcome::Violated))
 }

@@ -23,9 +23,9 @@ pub fn tests() -> Vec<Test> {
     vec![
         fixed(
             "store_and_forward",
-            "store_and_forward::volume::of_three_thousand_messages_none_is_lost_repeated_or_late",
+            "store_and_forward::volume::of_two_thousand_messages_none_is_lost_repeated_or_late",
             &JUDGED,
-            |worker| Box::pin(many(worker, 3_000)),
+            |worker| Box::pin(many(worker, 2_100)),
         ),
         slow(fixed(
             "store_and_forward",

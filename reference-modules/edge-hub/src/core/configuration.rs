@@ -157,7 +157,9 @@ impl Core {
     /// Swaps routes, endpoints, time to live and store limit in one step.
     fn replace_routes(&mut self, config: &Config, table: RoutingTable) {
         self.table = table;
-        self.time_to_live_secs = config.time_to_live_secs;
+        if !(planted("S13-time-to-live-is-read-once") && self.in_force) {
+            self.time_to_live_secs = config.time_to_live_secs;
+        }
         let limit = config.max_size_bytes.map(|bytes| u64::try_from(bytes).unwrap_or(0));
         self.out.push(Output::LimitStore(limit));
         self.reconcile_endpoints();
@@ -205,6 +207,9 @@ impl Core {
             for priority in priorities {
                 self.open_queue(id, priority);
             }
+        }
+        if planted("SF24-touching-does-not-retry") {
+            return;
         }
         for id in standing {
             if let Some(endpoint) = self.endpoints.get_mut(&id) {

@@ -99,11 +99,16 @@ impl Core {
 
     /// Nobody acknowledged in time.
     pub(super) fn delivery_timed_out(&mut self, endpoint: u32, delivery: DeliveryId) {
+        if planted("SF06-unacknowledged-never-comes-again") {
+            return;
+        }
+        if planted("S36-failed-attempt-keeps-the-connection") {
+            self.deliveries.remove(&delivery);
+        }
         if self.deliveries.contains_key(&delivery) {
-            let outcome = match planted("DLV08-timed-out-counts-as-delivered") {
-                true => DeliveryOutcome::Delivered,
-                false => DeliveryOutcome::Failed,
-            };
+            let counts =
+                planted("DLV08-timed-out-counts-as-delivered") || planted("SF06-unacknowledged-counts-as-delivered");
+            let outcome = if counts { DeliveryOutcome::Delivered } else { DeliveryOutcome::Failed };
             self.delivery_settled(delivery, outcome);
         } else {
             self.attempt_ended(endpoint, delivery, DeliveryOutcome::Failed);

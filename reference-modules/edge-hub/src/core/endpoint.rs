@@ -72,6 +72,10 @@ pub struct Endpoint {
     pub pump: Pump,
     /// How often the batch failed.
     pub attempt: u32,
+    /// A batch that failed and is passed by the next: only a planted fault puts one there.
+    pub aside: Option<(u32, VecDeque<Entry>)>,
+    /// How often it was looked for entries: only a planted fault has queues take turns.
+    pub turn: u64,
     /// Before this it takes nothing: only a planted fault sets it.
     pub usable_from: Timestamp,
 }
@@ -85,6 +89,8 @@ impl Endpoint {
             queues: BTreeMap::new(),
             pump: Pump::Idle,
             attempt: 0,
+            aside: None,
+            turn: 0,
             usable_from: Timestamp::default(),
         }
     }

@@ -69,6 +69,10 @@ impl Envelope {
         let sender = if planted("R14-twin-change-sent-as-the-leaf") { change.reporter.clone() } else { hub.clone() };
         let mut system = Vec::new();
         stamp(&mut system, system::MESSAGE_TYPE, "twinChangeNotification");
+        if planted("EVT03-body-is-looked-into") {
+            stamp(&mut system, system::CONTENT_TYPE, "application/json");
+            stamp(&mut system, system::CONTENT_ENCODING, "utf-8");
+        }
         stamp(&mut system, system::MESSAGE_SCHEMA, "twinChangeNotification");
         stamp(&mut system, system::ENQUEUED_TIME, &now.to_text());
         stamp(&mut system, system::CONNECTION_DEVICE_ID, &sender.device);
@@ -81,8 +85,13 @@ impl Envelope {
         }
         stamp(&mut system, system::EDGE_MESSAGE_ID, &change.edge_message_id);
         stamp(&mut system, system::ORIGIN_INTERFACE, "internal");
+        let mut body = change.patch;
+        if planted("EVT02-patch-is-written-anew") {
+            let value = serde_json::from_slice::<serde_json::Value>(&body);
+            body = value.map_or(body, |value| value.to_string().into());
+        }
         Envelope {
-            message: Message { source: MessageSource::TwinChange, properties: Vec::new(), system, body: change.patch },
+            message: Message { source: MessageSource::TwinChange, properties: Vec::new(), system, body },
             sender,
         }
     }

@@ -11,6 +11,7 @@ use super::routing::{Destination, MessageSource};
 use super::time::Timestamp;
 use super::{Core, Timer};
 use crate::faults::planted;
+use crate::faults::store_and_forward::{Kind, strikes};
 
 /// Size above which a message is refused, by the product's count.
 pub const MAX_MESSAGE_BYTES: usize = 262_144;
@@ -38,18 +39,47 @@ impl Core {
             self.out.push(Output::Warn(format!("Dropping a message of {size} bytes from {}", envelope.sender)));
             return self.answer(publish, Verdict::TooLarge);
         }
-        self.out.push(Output::Event(Event::Received {
-            id: envelope.sender.to_string(),
-            output: output.unwrap_or_default(),
-            size,
-        }));
+        let received = Event::Received { id: envelope.sender.to_string(), output: output.unwrap_or_default(), size };
+        if planted("MET03-received-counts-copies") {
+            let copies = self.table.destinations(&envelope.message).len();
+            self.out.extend((1..copies).map(|_| Output::Event(received.clone())));
+        }
+        self.out.push(Output::Event(received));
         self.route(publish, envelope);
     }
 
     /// A client updated its reported properties. Neither size limit nor counters apply.
     pub(super) fn twin_changed(&mut self, publish: PublishId, change: TwinChange) {
         let envelope = Envelope::twin_change(&self.hub, change, self.now);
+        if planted("EVT01-reported-update-makes-two") {
+            self.append_to_all(envelope.clone());
+        }
         self.route(publish, envelope);
+    }
+
+    /// Routes a report of the hub's own: only a planted fault does.
+    pub(super) fn notify_of_itself(&mut self, patch: String) {
+        let change =
+            TwinChange { reporter: self.hub.clone(), patch: patch.into(), edge_message_id: String::from("own") };
+        let envelope = Envelope::twin_change(&self.hub, change, self.now);
+        self.append_to_all(envelope);
+    }
+
+    /// Stores a message wherever routes take it, and answers nobody: only planted faults do.
+    fn append_to_all(&mut self, envelope: Envelope) {
+        let destinations = self.table.destinations(&envelope.message);
+        let copies: Vec<Copy> = destinations.iter().filter_map(|destination| self.copy_for(destination)).collect();
+        if !copies.is_empty() {
+            self.append(None, envelope, copies, false);
+        }
+    }
+
+    /// Whether the message before had this message id: only a planted fault looks.
+    fn seen_before(&mut self, envelope: &Envelope) -> bool {
+        let id = envelope.system(super::system::MESSAGE_ID).map(str::to_owned);
+        let seen = planted("SF25-second-of-a-message-id-is-dropped") && id.is_some() && id == self.last_message_id;
+        self.last_message_id = id;
+        seen
     }
 
     /// The store has every copy, or none.
@@ -57,6 +87,9 @@ impl Core {
         let Some(appending) = self.appends.remove(&append) else { return };
         let Appending { publish, envelope, enqueued, copies } = appending;
         let Some(offsets) = offsets else {
+            if let Some(publish) = publish.filter(|_| planted("S37-full-store-acknowledges")) {
+                return self.answer(publish, Verdict::Accepted);
+            }
             self.out.push(Output::Event(Event::Unacknowledged {
                 from: envelope.sender.to_string(),
                 output: envelope.output().to_owned(),
@@ -106,6 +139,9 @@ impl Core {
         if planted("every-tenth-message-is-dropped") && self.routed % 10 == 0 {
             destinations.clear();
         }
+        if strikes(Kind::Drop, self.routed - 1, self.routed) || self.seen_before(&envelope) {
+            destinations.clear();
+        }
         let null_valued = || envelope.message.properties.iter().any(|(_, value)| value.is_none());
         if planted("R12-null-property-drops-the-message") && null_valued() {
             destinations.clear();
@@ -118,6 +154,9 @@ impl Core {
             copies.extend(self.copy_for(destination));
         }
         if planted("every-tenth-message-is-stored-twice") && self.routed % 10 == 0 {
+            copies.extend(copies.first().copied());
+        }
+        if strikes(Kind::Repeat, self.routed - 1, self.routed) {
             copies.extend(copies.first().copied());
         }
         if copies.is_empty() {
@@ -154,14 +193,21 @@ impl Core {
             return None;
         }
         let time_to_live_millis = match (destination.time_to_live_secs, self.time_to_live_secs) {
-            (0, global) => u64::try_from(global).ok().map(|secs| secs * 1000),
+            (0, _) if planted("S14-zero-of-a-route-is-a-second") => Some(1_000),
+            (0, -1) if planted("SF12-negative-is-a-second") => Some(1_000),
+            (0, 0) if planted("S14-zero-is-for-ever") => None,
+            (own, global) if own == 0 || planted("SF10-route-time-to-live-is-ignored") => {
+                u64::try_from(global).ok().map(|secs| secs * 1000)
+            }
             (own, _) => Some(u64::from(own) * 1000),
         };
         Some(Copy { queue: QueueId { endpoint: id, priority: destination.priority }, time_to_live_millis })
     }
 
     fn unrouted(&mut self, publish: PublishId, envelope: &Envelope) {
-        if envelope.message.source != MessageSource::TwinChange && !planted("FAN05-unrouted-is-not-counted") {
+        let counts = envelope.message.source != MessageSource::TwinChange
+            || planted("MET04-unwanted-notifications-count-as-dropped");
+        if counts && !planted("FAN05-unrouted-is-not-counted") {
             self.out.push(Output::Event(Event::Dropped {
                 reason: "no_route",
                 from: envelope.sender.to_string(),

@@ -31,8 +31,16 @@ impl Core {
                 None => waiting.push_back((sender, VecDeque::from([entry]))),
             }
         }
+        let mut failed = Vec::new();
+        if planted("S24-absent-sender-is-not-forwarded") {
+            waiting.retain(|(sender, share)| {
+                let present = *sender == self.hub || self.clients.get(sender).is_some();
+                failed.extend(share.iter().filter(|_| !present).cloned());
+                present
+            });
+        }
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
-        endpoint.pump = Pump::Sending { priority, waiting, active: HashMap::new(), failed: Vec::new() };
+        endpoint.pump = Pump::Sending { priority, waiting, active: HashMap::new(), failed };
         self.send_more(id);
     }
 
@@ -57,6 +65,10 @@ impl Core {
             SendOutcome::Accepted => {
                 next = sent;
                 next.extend(rest);
+            }
+            SendOutcome::Failed if planted("S01-network-error-is-for-ever") => {
+                settled.extend(sent.iter().map(|entry| entry.offset));
+                next = rest;
             }
             SendOutcome::Failed => {
                 failed.extend(sent);
@@ -102,7 +114,13 @@ impl Core {
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
         let Pump::Sending { active, .. } = &mut endpoint.pump else { return };
         let largest = share.iter().map(|entry| entry.envelope.message.size()).max().unwrap_or(1);
-        let part = (PART_BYTES / largest.max(1)).clamp(1, self.settings.max_upstream_batch);
+        let part = if planted("SF21-parts-without-limit") {
+            share.len()
+        } else if planted("SF21-size-is-not-looked-at") {
+            self.settings.max_upstream_batch
+        } else {
+            (PART_BYTES / largest.max(1)).clamp(1, self.settings.max_upstream_batch)
+        };
         let rest = share.split_off(part.min(share.len()));
         self.ids += 1;
         let send = SendId(self.ids);

@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::{Context, PING_PERIOD, event};
 use crate::core::{Envelope, Input, SendId, SendOutcome};
 use crate::engine::{Engine, now};
+use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::wire::{self, Packet};
 
@@ -293,7 +294,8 @@ impl Open {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let sendings = self.sendings.iter().map(|sending| sending.deadline);
+        let patient = planted("S22-upstream-answer-is-awaited-for-ever");
+        let sendings = self.sendings.iter().map(|sending| sending.deadline).filter(|_| !patient);
         sendings.chain(self.requests.values().map(|request| request.deadline)).min()
     }
 }
