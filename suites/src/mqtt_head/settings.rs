@@ -1,4 +1,6 @@
 //! Settings of the head. Covers MQTT-CFG; the acknowledgement timeout is seen in [`super::delivery`].
+//!
+//! Of MQTT-CFG-01 the half about WebSockets is not judged yet: nothing here speaks MQTT over WebSocket.
 
 use std::time::{Duration, Instant};
 
@@ -73,7 +75,7 @@ async fn disabled(worker: &mut Worker) -> Result<Outcome, StageError> {
 /// The limits of [`honoured`].
 const SETTINGS: [(&str, &str); 3] = [
     ("mqttSettings__MaxInboundMessageSize", "2000"),
-    ("mqttSettings__ConnectArrivalTimeout", "00:00:01"),
+    ("mqttSettings__ConnectArrivalTimeout", "00:00:02"),
     ("mqttSettings__MaxKeepAliveTimeout", "00:00:02"),
 ];
 
@@ -91,7 +93,7 @@ async fn limits(environment: &Environment) -> Result<Option<Violation>, StageErr
     let began = Instant::now();
     let mut silent = connected(environment, &module("cam")).await?;
     let (mute, silent) = tokio::join!(
-        closes_after(&mut mute, opened, Duration::from_secs(1), "a connection without CONNECT is opened"),
+        closes_after(&mut mute, opened, Duration::from_secs(2), "a connection without CONNECT is opened"),
         closes_after(&mut silent, began, Duration::from_secs(2), "module cam connects with keep alive 0 and is silent"),
     );
     if let Some(violation) = mute.or(silent) {
