@@ -3,7 +3,7 @@
 //! - [`core`]: decides, and does nothing else. `(Input, now) -> Outputs`; no clock, socket or task.
 //! - `engine`: the one thread that runs the core and owns the store.
 //! - `heads`: what clients speak; `upstream`: what IoT Hub speaks; `wire`: the packets of both.
-//! - `scope`, `sas`, `authenticate`: who may come in.
+//! - `scope`, `sas`, `certificate`, `authenticate`: who may come in.
 //! - `settings`, `workload`, `boot`: from the environment to a hub that serves.
 //! - [`faults`]: defects that can be planted, to find out whether a suite would notice them.
 

@@ -1,31 +1,31 @@
 //! The first packet: CONNECT, right and wrong. Covers MQTT-CONN.
 //!
-//! - [`user_name`]: what a user name means.
+//! - [`user_name`]: what a user name means. [`spoiled`]: fields and flags that go wrong.
+//! - [`order`]: what comes before and behind CONNECT. [`several`]: clients that meet.
 
 use futures_util::future::BoxFuture;
-use harness::client::raw_mqtt::{Connect, Packet, packet};
-use harness::deadline;
-use harness::observe::history::{History, Identity};
-use harness::observe::metrics;
+use harness::client::raw_mqtt::Connect;
+use harness::environment::Environment;
+use harness::observe::history::Identity;
 use harness::outcome::{Outcome, Violation};
 use harness::runner::{Test, Worker};
 use harness::stage::{Stage, StageError};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::guest::{
-    self, GUEST, HOST, Seen, VISITOR, acknowledge, answer, ask, carrying, device, enter, inputs_of, listed, module,
-    output_of, proper, send_to, subscribe, until, without_password,
-};
-use crate::course::{broken, ended, reached, routes, sink};
+use super::guest::{self, GUEST, Seen, VISITOR, ask, device, module, proper, without_password};
+use crate::course::{broken, ended};
 use crate::declare::{fixed, property};
 use user_name::{Drawn, meaning, names};
 
+pub mod order;
+pub mod several;
+pub mod spoiled;
 pub mod user_name;
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    vec![
+    let mut tests = vec![
         property(
             "mqtt_head",
             "mqtt_head::connecting::a_user_name_names_a_client_by_its_grammar",
@@ -42,14 +42,6 @@ pub fn tests() -> Vec<Test> {
             6,
             cases,
             names_hold,
-        ),
-        property(
-            "mqtt_head",
-            "mqtt_head::connecting::flags_that_contradict_each_other_close_the_connection",
-            &["MQTT-CONN-06", "MQTT-CONN-09", "MQTT-CONN-10", "MQTT-CONN-11"],
-            2,
-            spoiled,
-            spoiled_holds,
         ),
         fixed(
             "mqtt_head",
@@ -71,31 +63,11 @@ pub fn tests() -> Vec<Test> {
             ],
             |worker| Box::pin(refused(worker)),
         ),
-        fixed(
-            "mqtt_head",
-            "mqtt_head::connecting::connect_comes_first_and_once",
-            &["MQTT-CONN-12", "MQTT-CONN-13"],
-            |worker| Box::pin(first_and_once(worker)),
-        ),
-        fixed(
-            "mqtt_head",
-            "mqtt_head::connecting::packets_behind_connect_are_processed_in_order",
-            &["MQTT-CONN-14"],
-            |worker| Box::pin(behind_connect(worker)),
-        ),
-        fixed(
-            "mqtt_head",
-            "mqtt_head::connecting::the_newcomer_of_an_identity_takes_over",
-            &["MQTT-CONN-16", "MQTT-CONN-17"],
-            |worker| Box::pin(newcomer(worker)),
-        ),
-        fixed(
-            "mqtt_head",
-            "mqtt_head::connecting::places_are_free_again_when_clients_leave",
-            &["MQTT-CONN-18"],
-            |worker| Box::pin(places(worker)),
-        ),
-    ]
+    ];
+    tests.extend(spoiled::tests());
+    tests.extend(order::tests());
+    tests.extend(several::tests());
+    tests
 }
 
 /// A user name, and the client id beside it.
@@ -155,7 +127,7 @@ fn names_hold<'a>(stage: &'a mut Stage, case: &'a Case) -> BoxFuture<'a, Result<
 
 /// Plays a CONNECT and compares.
 async fn judged(
-    environment: &harness::environment::Environment,
+    environment: &Environment,
     requirement: &str,
     connect: &Connect,
     expected: &Seen,
@@ -186,88 +158,6 @@ fn told(connect: &Connect) -> String {
         told.push_str(&format!(", and {} bytes too many", connect.surplus.len()));
     }
     told
-}
-
-/// What is wrong with a CONNECT.
-#[derive(Debug, Clone)]
-enum Spoiled {
-    Flags(u8),
-    Level(u8),
-    Protocol(&'static str, u8),
-    Surplus(usize),
-    Missing(usize),
-}
-
-fn spoiled() -> impl Strategy<Value = Spoiled> {
-    prop_oneof![
-        6 => any::<u8>().prop_map(Spoiled::Flags),
-        2 => any::<u8>().prop_map(Spoiled::Level),
-        2 => (select(vec!["MQIsdp", "mqtt", "MQTT ", "", "AMQP"]), select(vec![4, 3, 5])).prop_map(|(name, level)| Spoiled::Protocol(name, level)),
-        1 => (1..9_usize).prop_map(Spoiled::Surplus),
-        1 => (1..60_usize).prop_map(Spoiled::Missing),
-    ]
-}
-
-/// What must come of these flags, when every field is there that they announce.
-fn of_flags(flags: u8) -> (&'static str, Seen) {
-    let (user, password, will) = (flags & 0x80 != 0, flags & 0x40 != 0, flags & 0x04 != 0);
-    let will_qos = flags >> 3 & 3;
-    let reserved = flags & 1 != 0;
-    if reserved || (password && !user) || (!will && flags & 0x38 != 0) || will_qos == 3 {
-        return ("MQTT-CONN-11", Seen::Closed);
-    }
-    match (user, password) {
-        (false, _) => ("MQTT-CONN-06", Seen::Code(3)),
-        (true, false) => ("MQTT-CONN-09", Seen::Code(5)),
-        (true, true) => ("MQTT-CONN-02", Seen::Code(0)),
-    }
-}
-
-fn spoiled_holds<'a>(stage: &'a mut Stage, case: &'a Spoiled) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
-    Box::pin(async move {
-        let environment = stage.environment();
-        let mut connect = proper(environment, &module(GUEST));
-        let (requirement, expected) = match case {
-            Spoiled::Flags(flags) => {
-                connect.flags = Some(*flags);
-                let will = packet::Will { topic: "t".to_owned(), payload: Vec::new(), qos: 0, retain: false };
-                connect.will = Some(will).filter(|_| flags & 0x04 != 0);
-                connect.user_name = connect.user_name.filter(|_| flags & 0x80 != 0);
-                connect.password = connect.password.filter(|_| flags & 0x40 != 0);
-                of_flags(*flags)
-            }
-            Spoiled::Level(level) => {
-                connect.level = *level;
-                if *level == 4 { ("MQTT-CONN-02", Seen::Code(0)) } else { ("MQTT-CONN-10", Seen::Code(1)) }
-            }
-            Spoiled::Protocol(name, level) => {
-                connect.protocol = (*name).to_owned();
-                connect.level = *level;
-                ("MQTT-CONN-11", Seen::Closed)
-            }
-            Spoiled::Surplus(bytes) => {
-                connect.surplus = vec![0; *bytes];
-                ("MQTT-CONN-11", Seen::Closed)
-            }
-            Spoiled::Missing(bytes) => {
-                let whole = connect.bytes();
-                let (start, body) = whole.split_at(whole.len() - whole_body(&whole));
-                let steps = [format!("{}, whose last {bytes} bytes are missing", told(&connect))];
-                let mut raw = environment.raw("guest").await?;
-                raw.write(&packet::frame(start[0], &body[..body.len() - bytes])).await;
-                let seen = answer(&mut raw).await;
-                return Ok((seen != Seen::Closed)
-                    .then(|| broken("MQTT-CONN-11", Seen::Closed.to_string(), seen.to_string(), &steps)));
-            }
-        };
-        judged(environment, requirement, &connect, &expected).await
-    })
-}
-
-/// Length of the body of a packet.
-fn whole_body(packet: &[u8]) -> usize {
-    let lengths = packet[1..].iter().take_while(|byte| *byte & 0x80 != 0).count() + 1;
-    packet.len() - 1 - lengths
 }
 
 async fn let_in(worker: &mut Worker) -> Result<Outcome, StageError> {
@@ -349,205 +239,4 @@ async fn refused(worker: &mut Worker) -> Result<Outcome, StageError> {
         return Ok(ended(Some(found)));
     }
     Ok(Outcome::Conforms)
-}
-
-async fn first_and_once(worker: &mut Worker) -> Result<Outcome, StageError> {
-    let environment = worker.stage().await?.environment();
-    let first: [(&str, Vec<u8>); 6] = [
-        ("PINGREQ", packet::PINGREQ.to_vec()),
-        ("PUBLISH", packet::publish(1, "devices/gw7/modules/guest/messages/events/", b"")),
-        ("SUBSCRIBE", packet::subscribe(1, &[("devices/gw7/modules/guest/inputs/#", 1)])),
-        ("PUBACK", packet::puback(1)),
-        ("DISCONNECT", packet::DISCONNECT.to_vec()),
-        ("CONNACK", vec![0x20, 2, 0, 0]),
-    ];
-    for (name, bytes) in first {
-        let mut raw = environment.raw("early").await?;
-        raw.write(&bytes).await;
-        let observed = match raw.closed(deadline::CLOSED).await {
-            Ok(packets) if packets.is_empty() => continue,
-            Ok(packets) => listed(&packets),
-            Err(expired) => expired.to_string(),
-        };
-        let steps = [format!("{name} is the first packet of a connection")];
-        return Ok(ended(Some(broken("MQTT-CONN-12", "the hub closes without a byte", observed, &steps))));
-    }
-    let (mut raw, _) = enter(environment, &module(GUEST), |_| {}).await?;
-    raw.write(&proper(environment, &module(GUEST)).bytes()).await;
-    let observed = match raw.closed(deadline::CLOSED).await {
-        Ok(packets) if packets.is_empty() => return Ok(Outcome::Conforms),
-        Ok(packets) => listed(&packets),
-        Err(expired) => expired.to_string(),
-    };
-    let steps = ["module guest connects".to_owned(), "it sends a second CONNECT on the same connection".to_owned()];
-    Ok(ended(Some(broken("MQTT-CONN-13", "the hub closes without a CONNACK", observed, &steps))))
-}
-
-/// CONNECT, SUBSCRIBE, PUBLISH and PINGREQ, in pieces of every kind.
-async fn behind_connect(worker: &mut Worker) -> Result<Outcome, StageError> {
-    let stage = worker.stage().await?;
-    stage
-        .configure(routes([(
-            "early",
-            "FROM /messages/modules/guest/outputs/early INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")",
-        )]))
-        .await?;
-    for pieces in ["one piece", "CONNECT apart", "pieces of 50 bytes", "a cut within CONNECT"] {
-        let mark = stage.mark();
-        let environment = stage.environment();
-        let connect = proper(environment, &module(GUEST)).bytes();
-        let topic = output_of(environment, GUEST, "early", &format!("mark={mark}"));
-        let filter = inputs_of(environment, GUEST);
-        let all = [
-            connect.clone(),
-            packet::subscribe(7, &[(filter.as_str(), 1)]),
-            packet::publish(8, &topic, b""),
-            packet::PINGREQ.to_vec(),
-        ]
-        .concat();
-        let cuts: Vec<usize> = match pieces {
-            "CONNECT apart" => vec![connect.len()],
-            "pieces of 50 bytes" => (1..all.len() / 50).map(|piece| piece * 50).collect(),
-            "a cut within CONNECT" => vec![connect.len() / 2],
-            _ => Vec::new(),
-        };
-        let steps = [format!(
-            "module guest writes CONNECT, SUBSCRIBE, PUBLISH at QoS 1 and PINGREQ without waiting, in {pieces}"
-        )];
-        let mut raw = environment.raw(GUEST).await?;
-        raw.write_split(&all, &cuts).await;
-        let mut packets: Vec<Packet> = Vec::new();
-        while packets.len() < 4 {
-            match raw.read(deadline::ACKNOWLEDGEMENT).await {
-                Ok(Some(packet)) => packets.push(packet),
-                _ => break,
-            }
-        }
-        let first = packets.first().and_then(Packet::connack) == Some((false, 0));
-        let rest = packets.iter().any(|packet| packet.suback() == Some((7, &[1])))
-            && packets.iter().any(|packet| packet.puback() == Some(8))
-            && packets.iter().any(Packet::is_pingresp);
-        if !first || !rest {
-            let expected = "CONNACK first, then SUBACK 7, PUBACK 8 and PINGRESP";
-            return Ok(ended(Some(broken("MQTT-CONN-14", expected, listed(&packets), &steps))));
-        }
-        let mut history = History::begin();
-        let arrived = stage
-            .collect(&mut history, deadline::ROUTING, "the message at sink/i0", |history| {
-                reached(history, &mark).contains(&sink("i0"))
-            })
-            .await;
-        if let Err(expired) = arrived {
-            return Ok(ended(Some(broken("MQTT-CONN-14", "the message is routed", expired.to_string(), &steps))));
-        }
-    }
-    Ok(Outcome::Conforms)
-}
-
-/// How much earlier than CONNACK the end of the older connection may be read: two sockets are read by one process.
-const READ_APART: std::time::Duration = std::time::Duration::from_millis(250);
-
-async fn newcomer(worker: &mut Worker) -> Result<Outcome, StageError> {
-    let stage = worker.stage().await?;
-    let environment = stage.environment();
-    let (mut older, _) = enter(environment, &module(GUEST), |_| {}).await?;
-    let filter = inputs_of(environment, GUEST);
-    let mut steps = vec!["module guest connects and subscribes to its inputs".to_owned()];
-    if let Err(observed) = subscribe(&mut older, 1, &[(&filter, 1)]).await {
-        return Ok(ended(Some(broken("MQTT-CONN-16", "SUBACK", observed, &steps))));
-    }
-    steps.push("another connection tries the same identity with a broken token".to_owned());
-    let mut thief = proper(environment, &module(GUEST));
-    thief.password = Some(b"SharedAccessSignature sr=a&sig=b&se=1".to_vec());
-    ask(environment, "thief", &thief).await?;
-    if !matches!(older.ping().await, Ok(Some(_))) {
-        let expected = "the older connection answers PINGREQ";
-        return Ok(ended(Some(broken("MQTT-CONN-16", expected, "it does not", &steps))));
-    }
-    steps.push("module guest connects again, with a good token".to_owned());
-    let mut newer = environment.raw("guest, again").await?;
-    newer.write(&proper(environment, &module(GUEST)).bytes()).await;
-    let (said, end) = tokio::join!(async { (answer(&mut newer).await, std::time::Instant::now()) }, async {
-        (older.closed(deadline::CLOSED).await, std::time::Instant::now())
-    },);
-    if said.0 != Seen::Code(0) {
-        return Ok(ended(Some(broken("MQTT-CONN-16", "the newcomer gets CONNACK 0x00", said.0.to_string(), &steps))));
-    }
-    let observed = match end.0 {
-        Ok(packets) if packets.is_empty() => None,
-        Ok(packets) => Some(format!("the older connection got {}", listed(&packets))),
-        Err(expired) => Some(expired.to_string()),
-    };
-    if let Some(observed) = observed {
-        return Ok(ended(Some(broken(
-            "MQTT-CONN-16",
-            "the older connection is closed without a packet",
-            observed,
-            &steps,
-        ))));
-    }
-    if end.1 + READ_APART < said.1 {
-        let expected = "CONNACK for the newcomer, then the end of the older connection";
-        return Ok(ended(Some(broken("MQTT-CONN-17", expected, "the older connection ended well before", &steps))));
-    }
-    steps.push("the newcomer subscribes, and a message for its input is sent".to_owned());
-    if let Err(observed) = subscribe(&mut newer, 1, &[(&filter, 1)]).await {
-        return Ok(ended(Some(broken("MQTT-CONN-16", "SUBACK for the newcomer", observed, &steps))));
-    }
-    let mark = send_to(stage, GUEST, "in").await?;
-    let found = match until(&mut newer, deadline::ROUTING, carrying(&mark)).await {
-        Ok((_, published)) => {
-            acknowledge(&mut newer, &published).await;
-            None
-        }
-        Err(observed) => Some(broken("MQTT-CONN-16", "the newcomer gets the message", observed, &steps)),
-    };
-    // In good order, so that nothing is left to this identity.
-    let _ = newer.disconnect().await;
-    Ok(ended(found))
-}
-
-/// A hub with one place more than the clients of the stage.
-async fn places(worker: &mut Worker) -> Result<Outcome, StageError> {
-    let mut blueprint = worker.blueprint().clone();
-    let standing = blueprint.modules.len() + blueprint.leaf_devices.len();
-    blueprint.settings.push(("MaxConnectedClients".to_owned(), (standing + 1).to_string()));
-    let environment = worker.environment(&blueprint).await?;
-    let mut stage = Stage::open(environment).await?;
-    let mut steps = vec![format!("a hub with MaxConnectedClients={}, and {standing} clients", standing + 1)];
-    let mut found = None;
-    for id in [GUEST, HOST, GUEST] {
-        steps.push(format!("module {id} connects, subscribes, gets a message, and leaves"));
-        found = served(&mut stage, id, &steps).await?;
-        if found.is_some() {
-            break;
-        }
-    }
-    stage.close().await;
-    Ok(ended(found))
-}
-
-async fn served(stage: &mut Stage, id: &str, steps: &[String]) -> Result<Option<Violation>, StageError> {
-    const LEFT: &str = "edgehub_client_disconnect_total";
-    let client_id = format!("gw7/{id}");
-    let labels = [("id", client_id.as_str())];
-    let before = metrics::sum(&stage.environment().metrics().await?, LEFT, &labels);
-    let (mut raw, _) = enter(stage.environment(), &module(id), |_| {}).await?;
-    let filter = inputs_of(stage.environment(), id);
-    if let Err(observed) = subscribe(&mut raw, 1, &[(&filter, 0)]).await {
-        return Ok(Some(broken("MQTT-CONN-18", "SUBACK", observed, steps)));
-    }
-    let mark = send_to(stage, id, "in").await?;
-    if let Err(observed) = until(&mut raw, deadline::ROUTING, carrying(&mark)).await {
-        return Ok(Some(broken(
-            "MQTT-CONN-18",
-            format!("module {id} is served in full: it gets the message"),
-            observed,
-            steps,
-        )));
-    }
-    let _ = raw.disconnect().await;
-    // The place is free when the hub has counted that.
-    stage.metric(LEFT, &labels, before + 1.0).await?;
-    Ok(None)
 }
