@@ -156,7 +156,8 @@ async fn closes(
     Ok(None)
 }
 
-/// As [`closes`], on the worker's stage.
+/// Each of these packets, written on a connection of its own on the worker's stage, closes it without a word; the same
+/// identity may return at once, and a bystander goes on working.
 ///
 /// # Errors
 /// [`StageError`] when nothing can be said.
