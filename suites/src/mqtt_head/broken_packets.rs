@@ -15,7 +15,7 @@ use harness::stage::{Stage, StageError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::dialogue::{Dialogue, LARGEST_PACKET, Look, connected, module, speaker, unopened};
+use super::dialogue::{Dialogue, LARGEST_PACKET, Look, connected, module, put_back, speaker, unopened};
 use crate::course::{broken, ended};
 use crate::declare::{self, fixed};
 use crate::generate::mqtt_packet::{self, MutatedPacket, Speaker, shown};
@@ -109,8 +109,8 @@ impl Bystander {
 
 /// Puts the stage's own clients back in the place of those that took their identities.
 async fn restore(stage: &mut Stage) -> Result<(), StageError> {
-    stage.connect(offender()).await?;
-    stage.connect(bystander()).await
+    put_back(stage, offender()).await?;
+    put_back(stage, bystander()).await
 }
 
 /// Each of these, written on a connection of its own, closes it without a word; the identity may return at once, and
@@ -158,7 +158,8 @@ async fn closes(
     Ok(None)
 }
 
-/// As [`closes`], on the worker's stage.
+/// Each of these packets, written on a connection of its own on the worker's stage, closes it without a word; the same
+/// identity may return at once, and a bystander goes on working.
 ///
 /// # Errors
 /// [`StageError`] when nothing can be said.
@@ -375,7 +376,12 @@ async fn opened(stage: &Stage, packet: &MutatedPacket) -> Result<Option<Violatio
     let accepted = |packet: &Packet| packet.connack() == Some((false, 0));
     let observed = match &read {
         Ok(None) => return Ok(None),
-        Ok(Some(packet)) if refused(packet) || (acceptable && accepted(packet)) => return Ok(None),
+        Ok(Some(packet)) if refused(packet) => return Ok(None),
+        Ok(Some(packet)) if acceptable && accepted(packet) => {
+            // Known to the hub by then, it is not taken for the newcomer of the next connection.
+            let _ = connection.ping().await;
+            return Ok(None);
+        }
         Ok(Some(packet)) => format!("the hub wrote {packet}: {}", shown(&packet.bytes)),
         Err(expired) => expired.to_string(),
     };

@@ -10,7 +10,7 @@ use harness::outcome::{Outcome, Violation};
 use harness::runner::{Test, Worker};
 use harness::stage::{Outgoing, Stage, StageError};
 
-use super::dialogue::{connected, mark_of, module, next_mark, next_message, quiet, subscribed};
+use super::dialogue::{connected, mark_of, module, next_mark, next_message, put_back, quiet, subscribed};
 use crate::course::{broken, ended, on, probe, routes};
 use crate::declare::fixed;
 
@@ -128,7 +128,7 @@ async fn one_at_a_time(worker: &mut Worker) -> Result<Outcome, StageError> {
         connection.write(&packet::puback(1)).await;
     }
     let _ = quiet(&mut connection, "other").await;
-    stage.connect(other()).await?;
+    put_back(stage, other()).await?;
     Ok(Outcome::Conforms)
 }
 
@@ -267,7 +267,7 @@ async fn takeover(worker: &mut Worker) -> Result<Outcome, StageError> {
     }
     newer.write(&packet::puback(1)).await;
     let _ = quiet(&mut newer, "other").await;
-    stage.connect(other()).await?;
+    put_back(stage, other()).await?;
     Ok(Outcome::Conforms)
 }
 
@@ -293,6 +293,6 @@ async fn empty_qos(worker: &mut Worker) -> Result<Outcome, StageError> {
         }
     }
     let _ = quiet(&mut connection, "other").await;
-    stage.connect(other()).await?;
+    put_back(stage, other()).await?;
     Ok(Outcome::Conforms)
 }

@@ -1,7 +1,8 @@
 //! Raw conversations with the MQTT head: to connect as somebody, to write bytes, and to hold what comes back against the
 //! model of packets.
 
-use harness::client::mqtt::ConnectError;
+use bytes::Bytes;
+use harness::client::mqtt::{ConnectError, QoS};
 use harness::client::property_bag;
 use harness::client::raw_mqtt::received::Published;
 use harness::client::raw_mqtt::{Connect, Packet, RawError, RawMqtt, packet};
@@ -9,7 +10,7 @@ use harness::deadline::{self, Deadline, Expired};
 use harness::environment::Environment;
 use harness::observe::history::{self, Identity};
 use harness::outcome::Violation;
-use harness::stage::StageError;
+use harness::stage::{Stage, StageError};
 
 use crate::course::broken;
 use crate::generate::mqtt_packet::{Speaker, shown};
@@ -56,12 +57,28 @@ pub async fn connected_with(
 ) -> Result<RawMqtt, StageError> {
     let mut connection = unopened(environment, identity).await?;
     let source = match connection.connect(connect).await {
-        Ok(Some(0)) => return Ok(connection),
+        // A hub may write CONNACK before it knows the connection; one that is answered is known.
+        Ok(Some(0)) => match connection.ping().await {
+            Ok(Some(_)) => return Ok(connection),
+            Ok(None) => ConnectError::Closed("closed by the hub behind CONNACK".to_owned()),
+            Err(expired) => ConnectError::Expired(expired),
+        },
         Ok(Some(code)) => ConnectError::Refused(code),
         Ok(None) => ConnectError::Closed("closed by the hub".to_owned()),
         Err(expired) => ConnectError::Expired(expired),
     };
     Err(StageError::Connect { who: identity.to_string(), source })
+}
+
+/// Puts the stage's own client back in the place of one that took its identity, and waits until the hub knows it: whoever
+/// takes over next must find it there.
+///
+/// # Errors
+/// [`StageError`] when it is not accepted or not answered.
+pub async fn put_back(stage: &mut Stage, identity: Identity) -> Result<(), StageError> {
+    stage.connect(identity.clone()).await?;
+    let answered = stage.client(&identity)?.publish("foo/bar", Bytes::new(), QoS::AtLeastOnce).await;
+    Ok(answered.acknowledged().await?)
 }
 
 /// Who speaks as this identity.

@@ -7,7 +7,7 @@ use harness::outcome::{Outcome, Violation};
 use harness::runner::{Test, Worker};
 use harness::stage::{Stage, StageError};
 
-use super::dialogue::{LARGEST_PACKET, connected, mark_of, module, next_message, quiet, subscribed};
+use super::dialogue::{LARGEST_PACKET, connected, mark_of, module, next_message, put_back, quiet, subscribed};
 use crate::course::{broken, ended, on, probe, routes, settled, sink};
 use crate::declare::fixed;
 
@@ -58,7 +58,7 @@ async fn packets(worker: &mut Worker) -> Result<Outcome, StageError> {
             return Ok(ended(found));
         }
     }
-    stage.connect(module("m10")).await?;
+    put_back(stage, module("m10")).await?;
     Ok(Outcome::Conforms)
 }
 
@@ -147,7 +147,7 @@ async fn messages(worker: &mut Worker) -> Result<Outcome, StageError> {
             }
         }
         drop(connection);
-        stage.connect(identity).await?;
+        put_back(stage, identity).await?;
     }
     Ok(Outcome::Conforms)
 }
@@ -177,7 +177,7 @@ async fn hidden(worker: &mut Worker) -> Result<Outcome, StageError> {
         None => Some("the hub closed the connection".to_owned()),
     };
     if observed.is_none() {
-        stage.connect(module("m10")).await?;
+        put_back(stage, module("m10")).await?;
     }
     let expected = "the message is one over the limit: PUBACK, and it is dropped";
     Ok(ended(observed.map(|observed| broken("MQTT-LIM-06", expected, observed, &steps))))
@@ -244,7 +244,7 @@ async fn outgoing(worker: &mut Worker) -> Result<Outcome, StageError> {
         return Ok(ended(Some(broken("MQTT-LIM-05", expected, observed, &steps))));
     }
     for identity in [other, module("m10")] {
-        stage.connect(identity).await?;
+        put_back(stage, identity).await?;
     }
     Ok(Outcome::Conforms)
 }

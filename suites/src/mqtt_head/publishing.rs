@@ -15,7 +15,7 @@ use harness::stage::{Stage, StageError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::dialogue::{Dialogue, connected, module, subscribed};
+use super::dialogue::{Dialogue, connected, module, put_back, subscribed};
 use crate::course::{broken, ended, routes, settled, sink};
 use crate::declare::{fixed, property};
 use crate::generate::mqtt_topic;
@@ -114,7 +114,7 @@ async fn in_order(worker: &mut Worker) -> Result<Outcome, StageError> {
     let mut history = History::begin();
     if observed.is_none() {
         settled(stage, &mut history, &[sink("i0")]).await?;
-        stage.connect(writer()).await?;
+        put_back(stage, writer()).await?;
     }
     Ok(ended(observed.map(|observed| broken("MQTT-PUB-05", expected, observed, &steps))))
 }
@@ -133,7 +133,7 @@ async fn blank(worker: &mut Worker) -> Result<Outcome, StageError> {
         let expected = "the connection is closed without a PUBACK";
         return Ok(ended(Some(broken("MQTT-PUB-10", expected, observed, &steps))));
     }
-    stage.connect(writer()).await?;
+    put_back(stage, writer()).await?;
     Ok(Outcome::Conforms)
 }
 
@@ -148,7 +148,7 @@ async fn behind_a_twin_request(worker: &mut Worker) -> Result<Outcome, StageErro
     stage.environment().iot_hub().lift(condition).await?;
     let found = found?;
     if found.is_none() {
-        stage.connect(writer()).await?;
+        put_back(stage, writer()).await?;
     }
     Ok(ended(found))
 }
@@ -286,7 +286,7 @@ async fn mixed(stage: &mut Stage, case: &Mixture) -> Result<Option<Violation>, S
         let expected = format!("{marks:?} arrive at sink/i0, in this order");
         return Ok(Some(broken("MQTT-PUB-05", expected, observed, &dialogue.steps)));
     }
-    stage.connect(writer()).await?;
+    put_back(stage, writer()).await?;
     Ok(None)
 }
 
@@ -355,7 +355,7 @@ async fn spells(stage: &mut Stage, topics: &[String]) -> Result<Option<Violation
             return Ok(Some(broken(requirement, expected, observed, &steps)));
         }
     }
-    stage.connect(writer()).await?;
+    put_back(stage, writer()).await?;
     Ok(None)
 }
 

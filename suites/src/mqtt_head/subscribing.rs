@@ -8,7 +8,7 @@ use harness::runner::{Test, Worker};
 use harness::stage::{Stage, StageError};
 
 use super::broken_packets::table;
-use super::dialogue::{connected, module, next_mark, quiet, subscribed};
+use super::dialogue::{connected, module, next_mark, put_back, quiet, subscribed};
 use crate::course::{broken, ended, on, probe, reached, routes};
 use crate::declare::fixed;
 
@@ -101,7 +101,7 @@ async fn granted(worker: &mut Worker) -> Result<Outcome, StageError> {
             return Ok(ended(Some(broken("MQTT-SUB-01", expected, observed, &steps))));
         }
     }
-    stage.connect(module("m10")).await?;
+    put_back(stage, module("m10")).await?;
     Ok(Outcome::Conforms)
 }
 
@@ -118,7 +118,7 @@ async fn inert(worker: &mut Worker) -> Result<Outcome, StageError> {
             return Ok(ended(Some(violation)));
         }
     }
-    stage.connect(other()).await?;
+    put_back(stage, other()).await?;
     Ok(Outcome::Conforms)
 }
 
@@ -188,7 +188,7 @@ async fn others(worker: &mut Worker) -> Result<Outcome, StageError> {
         }
     };
     if found.is_none() {
-        stage.connect(module("cam")).await?;
+        put_back(stage, module("cam")).await?;
     }
     Ok(ended(found))
 }
@@ -212,7 +212,7 @@ async fn documented(worker: &mut Worker) -> Result<Outcome, StageError> {
         // The acknowledgement is dealt with before the next connection takes over.
         let _ = quiet(&mut connection, "other").await;
     }
-    stage.connect(other()).await?;
+    put_back(stage, other()).await?;
     Ok(Outcome::Conforms)
 }
 
@@ -242,7 +242,7 @@ async fn unsubscribed(worker: &mut Worker) -> Result<Outcome, StageError> {
             return Ok(ended(Some(broken("MQTT-SUB-06", format!("UNSUBACK {id}"), observed, &steps))));
         }
     }
-    stage.connect(module("m10")).await?;
+    put_back(stage, module("m10")).await?;
     Ok(Outcome::Conforms)
 }
 
@@ -304,7 +304,7 @@ async fn one_of_two(worker: &mut Worker) -> Result<Outcome, StageError> {
     });
     let _ = quiet(&mut connection, "other").await;
     if found.is_none() {
-        stage.connect(other()).await?;
+        put_back(stage, other()).await?;
     }
     Ok(ended(found))
 }
