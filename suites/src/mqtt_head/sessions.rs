@@ -26,7 +26,7 @@ pub fn tests() -> Vec<Test> {
             "mqtt_head",
             "mqtt_head::sessions::filters_outlive_connections_as_the_model_has_it",
             &["MQTT-SESS-01", "MQTT-SESS-02", "MQTT-SESS-03", "MQTT-SESS-05", "MQTT-CONN-16"],
-            3,
+            2,
             sequences,
             |stage, steps| Box::pin(plays(stage, steps)),
         ),

@@ -23,7 +23,7 @@ pub fn tests() -> Vec<Test> {
         "mqtt_head",
         "mqtt_head::quality::what_a_sender_asks_for_and_a_receiver_is_granted_decides_the_delivery",
         &["MQTT-QOS-01", "MQTT-QOS-04", "MQTT-QOS-05", "MQTT-QOS-06", "MQTT-QOS-08", "MQTT-RET-01", "MQTT-RET-02"],
-        3,
+        2,
         exchanges,
         |stage, exchange| Box::pin(exchanged(stage, exchange)),
     )]
