@@ -368,7 +368,9 @@ impl Stage {
             if wanted(&delivered) {
                 return;
             }
-            if let Some(kept) = self.kept.as_mut().filter(|_| !delivered.mark().is_some_and(|mark| mark.starts_with(OWN))) {
+            if let Some(kept) =
+                self.kept.as_mut().filter(|_| !delivered.mark().is_some_and(|mark| mark.starts_with(OWN)))
+            {
                 kept.push(delivered);
             }
         }

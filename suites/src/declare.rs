@@ -75,7 +75,9 @@ where
     S: Strategy + 'static,
     S::Value: Clone + Send + Sync + 'static,
 {
-    let body: Body = Box::new(move |worker| Box::pin(property::check(worker, strategy, play, property::as_found, Failure::Harmless)));
+    let body: Body = Box::new(move |worker| {
+        Box::pin(property::check(worker, strategy, play, property::as_found, Failure::Harmless))
+    });
     test(suite, name, requirements, weight, body)
 }
 
@@ -97,10 +99,7 @@ where
         worker.set_stage(blueprint());
         Box::pin(property::check(worker, strategy, play, property::as_found, Failure::Lasting))
     });
-    Test {
-        needs: vec![Ability::Restart, Ability::Pause],
-        ..test(suite, name, requirements, weight, body)
-    }
+    Test { needs: vec![Ability::Restart, Ability::Pause], ..test(suite, name, requirements, weight, body) }
 }
 
 /// Generated scenes.
@@ -115,6 +114,7 @@ pub fn scenes<S>(
 where
     S: Strategy<Value = Scene> + 'static,
 {
-    let body: Body = Box::new(move |worker| Box::pin(property::check(worker, strategy, play, scene::polish, Failure::Harmless)));
+    let body: Body =
+        Box::new(move |worker| Box::pin(property::check(worker, strategy, play, scene::polish, Failure::Harmless)));
     test(suite, name, requirements, weight, body)
 }

@@ -45,8 +45,8 @@ pub use input::{
 pub use output::{Copy, Output, Remembered, Verdict};
 pub use time::Timestamp;
 
-use crate::identity::ClientId;
 use crate::faults::planted;
+use crate::identity::ClientId;
 use clients::{Arrival, Clients};
 use deliver::Delivery;
 use desired::Desired;

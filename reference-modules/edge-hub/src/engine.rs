@@ -102,8 +102,16 @@ impl Engine {
         observer: Box<dyn Fn(&Event) + Send>,
     ) -> io::Result<Engine> {
         let (commands, inbox) = channel();
-        let worker =
-            Worker { core, store, clients: HashMap::new(), appended: Vec::new(), unsaid: Vec::new(), upstream, milestones, observer };
+        let worker = Worker {
+            core,
+            store,
+            clients: HashMap::new(),
+            appended: Vec::new(),
+            unsaid: Vec::new(),
+            upstream,
+            milestones,
+            observer,
+        };
         std::thread::Builder::new().name(String::from("engine")).spawn(move || worker.run(&inbox))?;
         Ok(Engine { commands })
     }

@@ -308,7 +308,11 @@ impl Store {
         let message = self.backend.get(Space::Messages, &reference.message.to_be_bytes())?;
         Ok(message.as_deref().and_then(record::read).map(|message| Entry {
             offset,
-            enqueued: if planted("SF15-age-begins-with-the-process") { crate::engine::now() } else { reference.enqueued },
+            enqueued: if planted("SF15-age-begins-with-the-process") {
+                crate::engine::now()
+            } else {
+                reference.enqueued
+            },
             time_to_live_millis: reference.time_to_live_millis,
             envelope: Arc::new(Envelope::stored(message)),
         }))

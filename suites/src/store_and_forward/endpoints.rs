@@ -65,7 +65,12 @@ const AT_ONCE: Deadline = Deadline { name: "AT_ONCE", limit: Duration::from_mill
 const SLACK: Duration = Duration::from_millis(700);
 
 /// Waits until the counter of retries grows, and says when it was seen to.
-async fn next_retry(stage: &Stage, labels: &[(&str, &str)], before: f64, limit: Duration) -> Result<Instant, StageError> {
+async fn next_retry(
+    stage: &Stage,
+    labels: &[(&str, &str)],
+    before: f64,
+    limit: Duration,
+) -> Result<Instant, StageError> {
     let began = Instant::now();
     loop {
         let page = stage.environment().metrics().await?;
@@ -141,7 +146,9 @@ async fn late(worker: &mut Worker) -> Result<Outcome, StageError> {
     let all = |history: &History| marks.iter().all(|mark| !reached(history, mark).is_empty());
     let arrived = stage.collect(&mut history, deadline::RETRY, "25 messages at other/in", all).await;
     let steps = ["module other is away; module probe sends 25 messages to other/in; module other connects".to_owned()];
-    Ok(ended(arrived.err().map(|expired| broken("ROUTE-SF-04", "they arrive within 65 s", expired.to_string(), &steps))))
+    Ok(ended(
+        arrived.err().map(|expired| broken("ROUTE-SF-04", "they arrive within 65 s", expired.to_string(), &steps)),
+    ))
 }
 
 async fn unacknowledged(worker: &mut Worker) -> Result<Outcome, StageError> {
@@ -190,7 +197,9 @@ async fn unacknowledged(worker: &mut Worker) -> Result<Outcome, StageError> {
 async fn condition(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = ground::gathered(worker, ground::blueprint()).await?;
     let with = |grade: &str| {
-        let text = format!("FROM /messages/modules/probe/* WHERE grade = '{grade}' INTO BrokeredEndpoint(\"/modules/other/inputs/in\")");
+        let text = format!(
+            "FROM /messages/modules/probe/* WHERE grade = '{grade}' INTO BrokeredEndpoint(\"/modules/other/inputs/in\")"
+        );
         BTreeMap::from([("graded".to_owned(), json!(text))])
     };
     stage.configure(with("A")).await?;
@@ -205,7 +214,8 @@ async fn condition(worker: &mut Worker) -> Result<Outcome, StageError> {
     stage.connect(other()).await?;
     let arrived = arrive(stage, &mut history, &other_in(), &marks).await;
     let steps = [
-        "a route to other/in takes messages of grade A; module other is away, and module probe sends fifteen".to_owned(),
+        "a route to other/in takes messages of grade A; module other is away, and module probe sends fifteen"
+            .to_owned(),
         "the route takes grade B instead; module other connects".to_owned(),
     ];
     let found: Option<Box<Violation>> = within(arrived, "ROUTE-SF-19", "all fifteen arrive", &steps)?.err();
@@ -224,7 +234,7 @@ async fn same_id(worker: &mut Worker) -> Result<Outcome, StageError> {
     stage.settle(&mut history, &[other_in()], deadline::ROUTING).await?;
     let got = order_at(&history, &other_in());
     let steps = ["module probe sends two messages with `$.mid` the-same to other/in".to_owned()];
-    Ok(ended((got != marks).then(|| {
-        broken("ROUTE-SF-25", "both arrive", format!("{} of them did", got.len()), &steps)
-    })))
+    Ok(ended(
+        (got != marks).then(|| broken("ROUTE-SF-25", "both arrive", format!("{} of them did", got.len()), &steps)),
+    ))
 }

@@ -50,7 +50,9 @@ async fn report(stage: &Stage, by: &Identity, rid: u32) -> Result<(), StageError
 async fn reported(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = ground::gathered(worker, ground::blueprint()).await?;
     let stamped = "FROM /twinChangeNotifications WHERE $messageType = 'twinChangeNotification' AND $messageSchema = 'twinChangeNotification' AND is_defined($enqueuedTime) AND is_defined($edgeMessageId) AND $edgeHubOriginInterface = 'internal' AND $connectionDeviceId = 'gw7' AND $connectionModuleId = '$edgeHub' AND $rpSenderDeviceId = 'gw7' AND $rpSenderModuleId = 'probe' INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")";
-    let body = |condition: &str| format!("FROM /twinChangeNotifications WHERE {condition} INTO BrokeredEndpoint(\"/modules/sink/inputs/i1\")");
+    let body = |condition: &str| {
+        format!("FROM /twinChangeNotifications WHERE {condition} INTO BrokeredEndpoint(\"/modules/sink/inputs/i1\")")
+    };
     stage
         .configure(routes([
             ("all", TO_OTHER),
@@ -71,7 +73,8 @@ async fn reported(worker: &mut Worker) -> Result<Outcome, StageError> {
         "routes take twin change notifications to other/in and $upstream, to sink/i0 by their system properties, and to sink/i1 by `$body`".to_owned(),
         format!("module probe and leaf device leaf1 each report {}", String::from_utf8_lossy(PATCH)),
     ];
-    let violation = |requirement: &str, expected: &str, observed: String| Some(broken(requirement, expected, observed, &steps));
+    let violation =
+        |requirement: &str, expected: &str, observed: String| Some(broken(requirement, expected, observed, &steps));
     let at = |place: &Place| history.delivered.iter().filter(|got| got.at == *place).collect::<Vec<_>>();
     let (all, stamped, body) = (at(&other_in()), at(&sink("i0")), at(&sink("i1")));
     let found = if all.len() != 2 {

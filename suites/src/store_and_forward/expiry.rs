@@ -51,10 +51,8 @@ pub fn tests() -> Vec<Test> {
 const SHORT: Duration = Duration::from_secs(1);
 
 fn lasting(output: &str, secs: Option<u32>) -> (String, Value) {
-    let route = secs.map_or_else(
-        || json!(to_other(output)),
-        |secs| json!({"route": to_other(output), "timeToLiveSecs": secs}),
-    );
+    let route =
+        secs.map_or_else(|| json!(to_other(output)), |secs| json!({"route": to_other(output), "timeToLiveSecs": secs}));
     (output.to_owned(), route)
 }
 
@@ -118,7 +116,9 @@ async fn own_or_inherited(worker: &mut Worker) -> Result<Outcome, StageError> {
             ("with timeToLiveSecs 600", &marks[4], true),
         ];
         let steps = [
-            format!("the global time to live is {global} s; routes to other/in have 1, 600, 0 and none of their own; module other is away"),
+            format!(
+                "the global time to live is {global} s; routes to other/in have 1, 600, 0 and none of their own; module other is away"
+            ),
             "module probe sends on each; the hub is stopped, and started again when a second has passed".to_owned(),
             "module other connects, and module probe sends another message that may wait for 600 s".to_owned(),
         ];
@@ -168,7 +168,9 @@ const EFFECT: Duration = Duration::from_millis(1_500);
 
 async fn zero(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = ground::gathered(worker, ground::blueprint()).await?;
-    let to = |output: &str| format!("FROM /messages/modules/probe/outputs/{output} INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")");
+    let to = |output: &str| {
+        format!("FROM /messages/modules/probe/outputs/{output} INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")")
+    };
     stage
         .configure(BTreeMap::from([
             ("inherits".to_owned(), json!(to("inherits"))),
@@ -179,7 +181,8 @@ async fn zero(worker: &mut Worker) -> Result<Outcome, StageError> {
     stage.reported(version).await?;
     let reported = Instant::now();
     let steps = [
-        "two routes to sink/i0: one inherits the global time to live, the other has 60 s; the global one becomes 0".to_owned(),
+        "two routes to sink/i0: one inherits the global time to live, the other has 60 s; the global one becomes 0"
+            .to_owned(),
         "module probe sends a message on each".to_owned(),
     ];
     loop {
@@ -189,9 +192,7 @@ async fn zero(worker: &mut Worker) -> Result<Outcome, StageError> {
         let behind = |history: &History| reached(history, &marks[1]).contains(&sink("i0"));
         let arrived = stage.collect(&mut history, deadline::ROUTING, "the message with 60 s", behind).await;
         let found = match arrived {
-            Err(expired) => {
-                Some(broken("ROUTE-SF-13", "the message with 60 s arrives", expired.to_string(), &steps))
-            }
+            Err(expired) => Some(broken("ROUTE-SF-13", "the message with 60 s arrives", expired.to_string(), &steps)),
             Ok(()) if reached(&history, &marks[0]).is_empty() => None,
             Ok(()) if sent - reported < EFFECT => continue,
             Ok(()) => Some(broken("ROUTE-SF-13", "only the message with 60 s arrives", "both did", &steps)),
@@ -229,7 +230,8 @@ async fn cleaned(worker: &mut Worker) -> Result<Outcome, StageError> {
         counted = stage.metric("edgehub_messages_dropped_total", &labels, 4.0).await?;
     }
     let steps = [
-        "two routes with timeToLiveSecs 1 take messages of module probe to two inputs of module other, which is away".to_owned(),
+        "two routes with timeToLiveSecs 1 take messages of module probe to two inputs of module other, which is away"
+            .to_owned(),
         "module probe sends four; the hub cleans up every 30 s".to_owned(),
     ];
     if (counted - 4.0).abs() > f64::EPSILON {

@@ -119,8 +119,7 @@ async fn play(stage: &mut Stage, steps: &[Step]) -> Result<Option<Violation>, St
             let requirement = if place.contains("upstream") { "ROUTE-SF-05" } else { "ROUTE-SF-04" };
             let expected = format!("with nothing in the way any more, everything that waited arrives at {place}");
             let mut stuck = violation(requirement, expected, "nothing more arrives there".to_owned(), None);
-            stuck.waited =
-                Some(Waited { deadline: deadline::DRAIN.name, limit: deadline::DRAIN.limit, elapsed });
+            stuck.waited = Some(Waited { deadline: deadline::DRAIN.name, limit: deadline::DRAIN.limit, elapsed });
             Some(stuck)
         }
     })

@@ -183,7 +183,11 @@ struct Seen<'a> {
 impl Seen<'_> {
     fn priority(&self) -> u32 {
         let copies = self.publication.copies.iter();
-        copies.filter(|(place, _)| *place == self.arrival.place).map(|(_, priority)| *priority).min().unwrap_or_default()
+        copies
+            .filter(|(place, _)| *place == self.arrival.place)
+            .map(|(_, priority)| *priority)
+            .min()
+            .unwrap_or_default()
     }
 
     fn finding(&self, promise: Promise, expected: String, observed: String) -> Option<Finding> {
@@ -241,7 +245,13 @@ fn duplicate(seen: &[Seen<'_>], interruptions: &[Interruption], tolerance: Toler
     None
 }
 
-fn excused(seen: &[Seen<'_>], before: usize, again: usize, interruptions: &[Interruption], tolerance: Tolerance) -> bool {
+fn excused(
+    seen: &[Seen<'_>],
+    before: usize,
+    again: usize,
+    interruptions: &[Interruption],
+    tolerance: Tolerance,
+) -> bool {
     let (first, second) = (seen[before], seen[again]);
     if !first.arrival.acknowledged {
         return true;
@@ -337,7 +347,9 @@ fn priority(story: &Story, place: &Place, seen: &[Seen<'_>]) -> Option<Finding> 
                     promise: Promise::Priority,
                     mark: (*mark).to_owned(),
                     place: place.clone(),
-                    expected: format!("{mark} with priority {more_urgent}, acknowledged before, arrives at {place} before what is less urgent"),
+                    expected: format!(
+                        "{mark} with priority {more_urgent}, acknowledged before, arrives at {place} before what is less urgent"
+                    ),
                     observed,
                 });
             }

@@ -36,7 +36,8 @@ async fn full(worker: &mut Worker) -> Result<Outcome, StageError> {
     let steps = [
         format!("UsePersistentStorage is false, and storeLimits.maxSizeBytes {LIMIT}; module other is away"),
         format!("module probe sends messages of {BODY} bytes to other/in until one is not acknowledged"),
-        "storeLimits.maxSizeBytes becomes a hundred times that; module probe sends again; module other connects".to_owned(),
+        "storeLimits.maxSizeBytes becomes a hundred times that; module probe sends again; module other connects"
+            .to_owned(),
     ];
     let message = Outgoing { body: vec![b'x'; BODY].into(), ..on("kept") };
     let labels = [("reason", "storage_failure"), ("from", "gw7/probe"), ("from_route_output", "kept")];

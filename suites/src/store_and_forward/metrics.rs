@@ -85,7 +85,8 @@ async fn names(worker: &mut Worker) -> Result<Outcome, StageError> {
         }
     }
     let default = [("from", "gw7/probe"), ("to", "gw7/other"), ("to_route_input", "in"), ("priority", "2000000000")];
-    let upstream = [("from", "gw7/probe"), ("to", "upstream"), ("to_route_input", ""), ("from_route_output", "counted")];
+    let upstream =
+        [("from", "gw7/probe"), ("to", "upstream"), ("to_route_input", ""), ("from_route_output", "counted")];
     for labels in [&default, &upstream] {
         if stage.metric("edgehub_messages_sent_total", labels, 1.0).await? < 1.0 {
             let expected = format!("edgehub_messages_sent_total counts a message with {labels:?}");
@@ -132,7 +133,8 @@ async fn received(worker: &mut Worker) -> Result<Outcome, StageError> {
     stage.configure(routes([("in", &to_other("once")), ("up", up)])).await?;
     let series = "edgehub_messages_received_total";
     let labels = |output| [("id", "gw7/probe"), ("route_output", output)];
-    let before = [stage.metric(series, &labels("once"), 0.0).await?, stage.metric(series, &labels("unwanted"), 0.0).await?];
+    let before =
+        [stage.metric(series, &labels("once"), 0.0).await?, stage.metric(series, &labels("unwanted"), 0.0).await?];
     let mut history = History::begin();
     send_on(stage, &mut history, &["once", "unwanted", "once", "unwanted", "once"]).await?;
     stage.settle(&mut history, &[other_in(), Place::Upstream], deadline::ROUTING).await?;

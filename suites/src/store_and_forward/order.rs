@@ -36,9 +36,9 @@ const SPELL: usize = 25;
 async fn across_a_disconnect(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = ground::gathered(worker, ground::blueprint()).await?;
     stage.configure(routes([("numbered", &to_other("numbered"))])).await?;
-    let steps = [
-        format!("module probe sends {SPELL} messages to other/in, {SPELL} while module other is away, {SPELL} when it is back"),
-    ];
+    let steps = [format!(
+        "module probe sends {SPELL} messages to other/in, {SPELL} while module other is away, {SPELL} when it is back"
+    )];
     let mut history = History::begin();
     let spell = vec!["numbered"; SPELL];
     let mut marks = send_on(stage, &mut history, &spell).await?;
@@ -56,9 +56,9 @@ async fn across_a_disconnect(worker: &mut Worker) -> Result<Outcome, StageError>
 async fn across_an_outage(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = ground::gathered(worker, ground::blueprint()).await?;
     stage.configure(routes([("numbered", "FROM /messages/modules/probe/outputs/numbered INTO $upstream")])).await?;
-    let steps = [
-        format!("module probe sends {SPELL} messages upstream, {SPELL} while the cloud is out of its reach, {SPELL} after"),
-    ];
+    let steps = [format!(
+        "module probe sends {SPELL} messages upstream, {SPELL} while the cloud is out of its reach, {SPELL} after"
+    )];
     let mut history = History::begin();
     let spell = vec!["numbered"; SPELL];
     let mut marks = send_on(stage, &mut history, &spell).await?;

@@ -53,7 +53,8 @@ async fn survive(worker: &mut Worker) -> Result<Outcome, StageError> {
             format!("module probe sends {MESSAGES} messages to other/in and $upstream"),
             format!("the hub is {}, and started again; everybody acknowledges", going.word()),
         ];
-        let waited = stage.collect(&mut history, deadline::ROUTING, "the first message at both places", under_way).await;
+        let waited =
+            stage.collect(&mut history, deadline::ROUTING, "the first message at both places", under_way).await;
         ground::end(stage, going).await;
         drop(silent);
         stage.environment().iot_hub().lift(cut).await?;

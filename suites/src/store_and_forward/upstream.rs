@@ -70,7 +70,9 @@ async fn batches(worker: &mut Worker) -> Result<Outcome, StageError> {
     let repeated = |history: &History| marks.iter().all(|own| history.places_of(&own[0]).len() > 1);
     let waited = stage.collect(&mut history, deadline::DRAIN, "each sender's first message, again", repeated).await;
     let steps = [
-        format!("the cloud is out of reach; module probe sends 25 small messages upstream, module m1 five of {LARGE} bytes"),
+        format!(
+            "the cloud is out of reach; module probe sends 25 small messages upstream, module m1 five of {LARGE} bytes"
+        ),
         "the hub is stopped and started again; the cloud takes messages of both, and acknowledges none".to_owned(),
         "the hub gives up waiting, and sends again".to_owned(),
     ];

@@ -49,10 +49,13 @@ fn lanes() -> [(Identity, Place); 3] {
 }
 
 async fn many(worker: &mut Worker, messages: u64) -> Result<Outcome, StageError> {
-    let stage = ground::gathered(worker, ground::blueprint()).await?;
+    let stage = ground::gathered(worker, ground::unhurried()).await?;
     stage
         .configure(routes([
-            ("probe", "FROM /messages/modules/probe WHERE is_defined(n) INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")"),
+            (
+                "probe",
+                "FROM /messages/modules/probe WHERE is_defined(n) INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")",
+            ),
             ("m1", "FROM /messages/modules/m1 WHERE is_defined(n) INTO BrokeredEndpoint(\"/modules/other/inputs/in\")"),
             ("leaf1", "FROM /messages WHERE is_defined(n) AND NOT is_defined($connectionModuleId) INTO $upstream"),
         ]))

@@ -39,8 +39,7 @@ impl Core {
             self.out.push(Output::Warn(format!("Dropping a message of {size} bytes from {}", envelope.sender)));
             return self.answer(publish, Verdict::TooLarge);
         }
-        let received =
-            Event::Received { id: envelope.sender.to_string(), output: output.unwrap_or_default(), size };
+        let received = Event::Received { id: envelope.sender.to_string(), output: output.unwrap_or_default(), size };
         if planted("MET03-received-counts-copies") {
             let copies = self.table.destinations(&envelope.message).len();
             self.out.extend((1..copies).map(|_| Output::Event(received.clone())));
@@ -60,7 +59,8 @@ impl Core {
 
     /// Routes a report of the hub's own: only a planted fault does.
     pub(super) fn notify_of_itself(&mut self, patch: String) {
-        let change = TwinChange { reporter: self.hub.clone(), patch: patch.into(), edge_message_id: String::from("own") };
+        let change =
+            TwinChange { reporter: self.hub.clone(), patch: patch.into(), edge_message_id: String::from("own") };
         let envelope = Envelope::twin_change(&self.hub, change, self.now);
         self.append_to_all(envelope);
     }
