@@ -23,6 +23,11 @@ pub fn blueprint() -> Blueprint {
     blueprint
 }
 
+/// The same with the times that the product has of its own accord, for tests under which acknowledgements may be late.
+pub fn unhurried() -> Blueprint {
+    Blueprint { settings: Vec::new(), ..blueprint() }
+}
+
 /// The module that receives in tests about one receiver.
 pub fn other() -> Identity {
     Identity::Module("other".to_owned())

@@ -49,7 +49,7 @@ fn lanes() -> [(Identity, Place); 3] {
 }
 
 async fn many(worker: &mut Worker, messages: u64) -> Result<Outcome, StageError> {
-    let stage = ground::gathered(worker, ground::blueprint()).await?;
+    let stage = ground::gathered(worker, ground::unhurried()).await?;
     stage
         .configure(routes([
             (

@@ -19,7 +19,9 @@ use super::step::{Fate, LANES, Step, Whom, routes, sender};
 /// How long a halted hub stands still.
 const HALT: Duration = Duration::from_millis(60);
 /// A gap in the harness's own beat that may have delayed acknowledgements.
-const STALL: Duration = Duration::from_millis(400);
+const STALL: Duration = Duration::from_millis(200);
+/// What ran late here may have run late in the hub, so much before or after.
+const AROUND: Duration = Duration::from_secs(1);
 /// How often a sender publishes a message before the ordeal gives up.
 const ATTEMPTS: usize = 6;
 
@@ -39,6 +41,9 @@ pub enum Drained {
     Stuck { place: String, elapsed: Duration },
 }
 
+/// A publish by its index in the history, and its acknowledgement.
+type Outstanding = (usize, JoinHandle<Option<Instant>>);
+
 /// An ordeal on a stage.
 pub struct Trial<'s> {
     stage: &'s mut Stage,
@@ -46,7 +51,7 @@ pub struct Trial<'s> {
     /// By index in the history: how often it was published, and where it must arrive.
     fates: Vec<(usize, Vec<(Place, u32)>)>,
     /// Publishes whose acknowledgement has not been awaited, in order.
-    outstanding: BTreeMap<Identity, Vec<(usize, JoinHandle<Option<Instant>>)>>,
+    outstanding: BTreeMap<Identity, Vec<Outstanding>>,
     receivers: BTreeMap<&'static str, Receiver>,
     withheld: Withheld,
     cuts: Vec<(u64, usize)>,
@@ -336,7 +341,8 @@ async fn beat(began: Instant, stalls: Arc<Mutex<Vec<Interruption>>>) {
         let now = Instant::now();
         if now - last > STALL {
             let since = |at: Instant| at.saturating_duration_since(began);
-            let stall = Interruption { what: Cause::HarnessStalled, from: since(last), until: since(now) };
+            let from = since(last).saturating_sub(AROUND);
+            let stall = Interruption { what: Cause::HarnessStalled, from, until: since(now) + AROUND };
             stalls.lock().unwrap_or_else(PoisonError::into_inner).push(stall);
         }
         last = now;
