@@ -11,7 +11,7 @@
 //! - `document`: the desired properties of `$edgeHub` as a whole.
 //! - `table`: from a configuration to deliveries.
 //! - [`mqtt`]: the texts of the MQTT head, as pure functions.
-//! - [`mqtt_topic`] and [`mqtt_stream`]: what a client's topics and packets ask for, before any of that.
+//! - [`mqtt_stream`]: what a client's packets ask for, before any of that.
 //!
 //! Source throughout: Azure/iotedge 55353a64, `Microsoft.Azure.Devices.Routing.Core`, as observed by running it.
 
@@ -24,7 +24,6 @@ mod function;
 mod json;
 pub mod mqtt;
 pub mod mqtt_stream;
-pub mod mqtt_topic;
 mod number;
 mod route;
 mod size;

@@ -19,7 +19,7 @@ use super::dialogue::{Dialogue, connected, module, put_back, subscribed};
 use crate::course::{broken, ended, routes, settled, sink};
 use crate::declare::{fixed, property};
 use crate::generate::mqtt_topic;
-use crate::oracle::mqtt_topic::{Told, Wanted, wanted};
+use crate::oracle::mqtt::{Fate, Publish, Telemetry, topic};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
@@ -295,7 +295,9 @@ async fn mixed(stage: &mut Stage, case: &Mixture) -> Result<Option<Violation>, S
 struct Topics(Vec<String>);
 
 fn topics() -> impl Strategy<Value = Topics> {
-    vec(mqtt_topic::topic(), 1..24).prop_map(Topics)
+    // What nobody has settled is not asked.
+    let settled = |topic: &String| !matches!(topic::publish(topic), Publish::Telemetry(message) if message.fate() == Fate::Unsettled);
+    vec(mqtt_topic::topic(), 1..24).prop_map(move |topics| Topics(topics.into_iter().filter(settled).collect()))
 }
 
 fn spelled<'a>(stage: &'a mut Stage, case: &'a Topics) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
@@ -305,7 +307,7 @@ fn spelled<'a>(stage: &'a mut Stage, case: &'a Topics) -> BoxFuture<'a, Result<O
 async fn spells(stage: &mut Stage, topics: &[String]) -> Result<Option<Violation>, StageError> {
     stage.configure(routes([("all", ALL_TO_I0)])).await?;
     let mut dialogue = Dialogue::on(connected(stage.environment(), &writer()).await?);
-    let mut due: Vec<(&str, Told)> = Vec::new();
+    let mut due: Vec<(&str, Pairs)> = Vec::new();
     let mut steps = Vec::new();
     for (number, topic) in topics.iter().enumerate() {
         let id = u16::try_from(number + 1).expect("few topics");
@@ -313,10 +315,10 @@ async fn spells(stage: &mut Stage, topics: &[String]) -> Result<Option<Violation
         steps.push(what.clone());
         let ends = dialogue.write(&what, &packet::publish(id, topic, b"body")).await;
         let wild = topic.chars().skip(1).any(|character| matches!(character, '#' | '+'));
-        if let (Wanted::Message(told), false) = (wanted(topic), wild) {
+        if let (Some(pairs), false) = (delivered(topic), wild) {
             // What carries this name is the harness's own.
-            if !told.bag.contains_key("own") {
-                due.push((topic, told));
+            if !pairs.iter().any(|(name, _)| name == "own") {
+                due.push((topic, pairs));
             }
         }
         if !ends {
@@ -337,10 +339,10 @@ async fn spells(stage: &mut Stage, topics: &[String]) -> Result<Option<Violation
     let quiet = settled(stage, &mut history, &[sink("i0")]).await?;
     for number in 0..due.len().max(history.delivered.len()) {
         let found = match (due.get(number), history.delivered.get(number)) {
-            (Some((topic, told)), Some(delivered)) => {
+            (Some((topic, wanted)), Some(delivered)) => {
                 let got = as_told(delivered);
-                let wanted = shown(told);
-                (got != wanted).then(|| ("MQTT-BAG-01", format!("`{topic}` arrives as {wanted:?}"), format!("{got:?}")))
+                (got != *wanted)
+                    .then(|| ("MQTT-BAG-01", format!("`{topic}` arrives as {wanted:?}"), format!("{got:?}")))
             }
             (Some((topic, _)), None) if quiet => {
                 Some(("MQTT-PUB-01", format!("`{topic}` makes a message, which arrives"), "it did not".to_owned()))
@@ -376,11 +378,15 @@ fn as_told(delivered: &Delivered) -> Pairs {
     pairs
 }
 
-fn shown(told: &Told) -> Pairs {
-    let mut bag = told.bag.clone();
-    bag.insert("$.cdid".to_owned(), Some(told.device.clone()));
-    if let Some(module) = &told.module {
-        bag.insert("$.cmid".to_owned(), Some(module.clone()));
+/// How the message that a topic makes arrives, if it makes one.
+fn delivered(topic: &str) -> Option<Pairs> {
+    let Publish::Telemetry(message) = topic::publish(topic) else { return None };
+    if message.fate() != Fate::Routed {
+        return None;
     }
-    bag.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect()
+    let Telemetry { system, properties } = message;
+    let pairs = topic::delivered(&properties, &system);
+    let mut pairs: Pairs = pairs.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect();
+    pairs.sort();
+    Some(pairs)
 }

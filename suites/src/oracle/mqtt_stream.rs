@@ -6,7 +6,7 @@
 //!
 //! Source: MQTT 3.1.1 (OASIS); Azure/DotNetty 0.7.6, `src/DotNetty.Codecs.Mqtt/MqttDecoder.cs`; as observed.
 
-use super::mqtt_topic::{self, Wanted};
+use super::mqtt::topic::{self, Publish};
 
 /// What becomes of one packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,14 +205,23 @@ fn publish(flags: u8, body: &mut Body<'_>) -> Option<Reaction> {
         return Some(Reaction::Close("MQTT-ERR-02"));
     }
     let done = if qos == 0 { Reaction::Silent } else { Reaction::Puback(id) };
-    let done = match mqtt_topic::wanted(&topic) {
-        Wanted::Close(requirement) => return Some(Reaction::CloseInTurn(requirement)),
+    let done = match topic::publish(&topic) {
+        _ if topic.trim().is_empty() => return Some(Reaction::CloseInTurn("MQTT-PUB-10")),
+        // What becomes of twin requests is not this model's affair.
+        Publish::Fault if !is_twin_request(&topic) => return Some(Reaction::CloseInTurn("MQTT-PUB-07")),
         _ if qos == 2 => return Some(Reaction::CloseInTurn("MQTT-QOS-02")),
-        Wanted::Unsettled => open(done),
+        Publish::TwinPatch { rid } if rid.is_empty() => done,
+        Publish::Fault | Publish::TwinGet { .. } | Publish::TwinPatch { .. } => open(done),
         _ => done,
     };
     // The standard forbids DUP at QoS 0; what a hub makes of it is its own affair.
     Some(if qos == 0 && duplicate { open(done) } else { done })
+}
+
+/// Whether a topic begins as one of the two requests about twins does.
+fn is_twin_request(topic: &str) -> bool {
+    let request = topic.strip_prefix("$iothub/twin/").unwrap_or_default();
+    ["GET/", "PATCH/properties/reported/"].iter().any(|verb| request.starts_with(verb))
 }
 
 /// Wildcards stand alone on their level, and `#` on the last one.
