@@ -49,7 +49,7 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strikes: Option<String>,
     /// Runs with it, the least thorough first, up to the one that noticed it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Run>,
     /// Why, when the run could not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
