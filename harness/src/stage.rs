@@ -327,7 +327,9 @@ impl Stage {
             let mark = self.own_mark();
             let topic = self.own_topic(&canary, Some(output), &vec![(MARK.into(), Some(mark.clone()))]);
             marks.insert(mark);
-            self.client(&canary)?.publish(&topic, Bytes::new(), QoS::AtLeastOnce).await.acknowledged().await?;
+            // Its arrival is what counts. A hub that does not acknowledge what no route wants yet shall be found by the
+            // test that is about that.
+            drop(self.client(&canary)?.publish(&topic, Bytes::new(), QoS::AtLeastOnce).await);
             // A canary that was published before the change took effect never arrives: after a moment, another one
             // is sent. The moment grows, so a slow hub is not flooded.
             match tokio::time::timeout(
