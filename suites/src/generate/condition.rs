@@ -26,7 +26,9 @@ fn truth(depth: u32) -> Text {
     if depth == 0 {
         return leaf.boxed();
     }
-    let inner = move || truth(depth - 1);
+    // One tree below, shared: a tree for each place would grow twelvefold with each level.
+    let below = truth(depth - 1);
+    let inner = || below.clone();
     prop_oneof![
         6 => leaf,
         2 => (word("not"), inner()).prop_map(|(not, operand)| format!("{not} ({operand})")),
@@ -99,7 +101,8 @@ fn text(depth: u32) -> Text {
     if depth > 1 {
         return leaf.boxed();
     }
-    let inner = move || text(depth + 1);
+    let below = text(depth + 1);
+    let inner = || below.clone();
     prop_oneof![
         6 => leaf,
         1 => (inner(), inner()).prop_map(|(left, right)| format!("({left} || {right})")),
@@ -129,7 +132,8 @@ fn number(depth: u32) -> Text {
     if depth == 0 {
         return leaf.boxed();
     }
-    let inner = move || number(depth - 1);
+    let below = number(depth - 1);
+    let inner = || below.clone();
     prop_oneof![
         5 => leaf,
         3 => (inner(), select(vec!["+", "-", "*", "/", "%"]), inner()).prop_map(|(left, operator, right)| format!("{left} {operator} {right}")),

@@ -16,7 +16,8 @@ use proptest::sample::select;
 use super::guest::{self, GUEST, Seen, VISITOR, ask, device, module, proper, without_password};
 use crate::course::{broken, ended};
 use crate::declare::{fixed, property};
-use user_name::{Drawn, meaning, names};
+use crate::oracle;
+use user_name::{Drawn, names};
 
 pub mod order;
 pub mod several;
@@ -94,11 +95,11 @@ fn who(module: bool) -> Identity {
 
 /// What the hub must say, and the requirement that says so.
 fn expected(case: &Case, name: &str, client_id: &str, right_id: &str) -> (&'static str, u8) {
-    let Some(named) = meaning(name) else { return ("MQTT-CONN-06", 3) };
+    let Some(named) = oracle::mqtt::user_name(name) else { return ("MQTT-CONN-06", 3) };
     if client_id.trim().is_empty() {
         return ("MQTT-CONN-07", 3);
     }
-    if named.client_id() != client_id || client_id != right_id {
+    if named.client_id != client_id || client_id != right_id {
         return ("MQTT-CONN-08", 5);
     }
     let requirement = match case {
@@ -116,7 +117,7 @@ fn names_hold<'a>(stage: &'a mut Stage, case: &'a Case) -> BoxFuture<'a, Result<
         let environment = stage.environment();
         let mut connect = proper(environment, &who(case.module));
         let (name, right_id) = (case.name.text(), connect.client_id.clone());
-        let said = meaning(&name).map_or_else(|| right_id.clone(), |named| named.client_id());
+        let said = oracle::mqtt::user_name(&name).map_or_else(|| right_id.clone(), |named| named.client_id);
         let client_id = case.other_id.map_or(said, str::to_owned);
         let (requirement, code) = expected(case, &name, &client_id, &right_id);
         connect.user_name = Some(name);

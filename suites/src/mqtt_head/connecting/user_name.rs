@@ -1,4 +1,4 @@
-//! User names: what one means, by the grammar; and names of every shape to try.
+//! User names of every shape to try. What one means is the oracle's to say ([`crate::oracle::mqtt::user_name()`]).
 //!
 //! ```text
 //! username  = host "/" device [ "/" module ] "/" last
@@ -10,49 +10,6 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-
-/// Whom a user name names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// Device id.
-    pub device: String,
-    /// Module id, if it is a module.
-    pub module: Option<String>,
-}
-
-impl Named {
-    /// The client id that goes with it.
-    pub fn client_id(&self) -> String {
-        self.module.as_ref().map_or_else(|| self.device.clone(), |module| format!("{}/{module}", self.device))
-    }
-}
-
-/// Whom a user name names, or nobody when it has no accepted shape.
-pub fn meaning(name: &str) -> Option<Named> {
-    let segments: Vec<&str> = name.split('/').collect();
-    let (ids, last) = match segments.as_slice() {
-        [_host, ids @ .., last] if ids.len() == 1 || ids.len() == 2 => (ids, *last),
-        _ => return None,
-    };
-    let query = match last.strip_prefix('?') {
-        Some(query) => query.trim_start(),
-        None if last.contains("api-version=") => last,
-        None => return None,
-    };
-    // The first pair of a name counts, whatever its value.
-    let version = query.split('&').find_map(|pair| match pair.split_once('=') {
-        Some(("api-version", value)) => Some(value),
-        None if pair == "api-version" => Some(""),
-        _ => None,
-    })?;
-    // Of percent-encoded values only a blank one matters here.
-    if version.replace("%20", " ").trim().is_empty() {
-        return None;
-    }
-    let device = ids[0].trim().to_owned();
-    let module = ids.get(1).map(|module| module.trim().to_owned()).filter(|module| !module.is_empty());
-    (!device.is_empty()).then_some(Named { device, module })
-}
 
 /// A user name in its parts, as it was drawn.
 #[derive(Debug, Clone)]
@@ -136,38 +93,4 @@ fn pairs() -> impl Strategy<Value = Vec<&'static str>> {
             pairs.extend(behind);
             pairs
         })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_the_specification_mean_what_it_says() {
-        for accepted in [
-            "h/d/?api-version=2021-04-12",
-            "h/d/m/?api-version=x&DeviceClientType=rust%2F1",
-            "h/d/api-version=2018-06-30&DeviceClientType=a",
-            "h/d/m/api-version=2010-01-01&",
-            "/d/?api-version=x",
-            "h/d//?api-version=x",
-            "h/ d /? api-version=x",
-        ] {
-            assert!(meaning(accepted).is_some(), "{accepted}");
-        }
-        for refused in [
-            "h",
-            "h/d",
-            "h/d/m",
-            "h/d?api-version=x",
-            "h/d/m?api-version=x?DeviceClientType=y",
-            "h/d/m/?version=x",
-            "h//?api-version=x",
-            "h/d/m/api-version=x/extra",
-            "h/d/ ?api-version=x",
-            "h/d/?api-version=&api-version=x",
-        ] {
-            assert_eq!(meaning(refused), None, "{refused}");
-        }
-    }
 }

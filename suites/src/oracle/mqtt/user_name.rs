@@ -137,4 +137,33 @@ mod tests {
         );
         assert_eq!(user_name(&format!("h/d/m/{suffix}x")), None);
     }
+
+    #[test]
+    fn names_of_the_specification_mean_what_it_says() {
+        for accepted in [
+            "h/d/?api-version=2021-04-12",
+            "h/d/m/?api-version=x&DeviceClientType=rust%2F1",
+            "h/d/api-version=2018-06-30&DeviceClientType=a",
+            "h/d/m/api-version=2010-01-01&",
+            "/d/?api-version=x",
+            "h/d//?api-version=x",
+            "h/ d /? api-version=x",
+        ] {
+            assert!(user_name(accepted).is_some(), "{accepted}");
+        }
+        for refused in [
+            "h",
+            "h/d",
+            "h/d/m",
+            "h/d?api-version=x",
+            "h/d/m?api-version=x?DeviceClientType=y",
+            "h/d/m/?version=x",
+            "h//?api-version=x",
+            "h/d/m/api-version=x/extra",
+            "h/d/ ?api-version=x",
+            "h/d/?api-version=&api-version=x",
+        ] {
+            assert_eq!(user_name(refused), None, "{refused}");
+        }
+    }
 }

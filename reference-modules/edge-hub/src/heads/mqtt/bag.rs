@@ -165,33 +165,7 @@ fn lost(wire: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
-
-    #[test]
-    fn bags_are_read_and_written_as_recorded() {
-        let rows = include_str!("../../../../../fixtures/vectors/mqtt-property-bag.jsonl");
-        let mut wrong = Vec::new();
-        for row in rows.lines().map(|row| serde_json::from_str::<Value>(row).expect("json")) {
-            if row.get("uncertain").is_some() {
-                continue;
-            }
-            let answer = if row["op"] == "bag-read" {
-                let bag = row["bag"].as_str().expect("text");
-                // Alone, a bag ends at a raw slash.
-                read(bag.split('/').next().unwrap_or_default()).map(|pairs| json!({"pairs": pairs})).ok()
-            } else {
-                let pairs: Pairs = serde_json::from_value(row["pairs"].clone()).expect("pairs");
-                Some(json!({"bag": write(pairs.iter().map(|(name, value)| (name.as_str(), value.as_deref())))}))
-            };
-            let recorded = Some(row["result"].clone()).filter(|result| result.get("error").is_none());
-            if answer != recorded {
-                wrong.push(format!("{row}\n  {answer:?}"));
-            }
-        }
-        assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
-    }
 
     #[test]
     fn the_hub_overwrites_a_forged_sender_where_it_knows_better() {
