@@ -83,6 +83,7 @@ enum Command {
     Detach(ConnectionId),
     Document(String, oneshot::Sender<Option<Vec<u8>>>),
     Remember(String, Option<Vec<u8>>, oneshot::Sender<()>),
+    Heard(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -143,6 +144,13 @@ impl Engine {
         let (done, stored) = oneshot::channel();
         self.command(Command::Remember(name, document, done));
         let _ = stored.await;
+    }
+
+    /// Returns when the core has heard everything told before.
+    pub async fn heard(&self) {
+        let (done, heard) = oneshot::channel();
+        self.command(Command::Heard(done));
+        let _ = heard.await;
     }
 
     /// Stops the thread once everything told so far is stored.
@@ -229,6 +237,9 @@ impl Worker {
                     None => self.store.remove_document(&name),
                 }
                 waiting.push(done);
+            }
+            Command::Heard(done) => {
+                let _ = done.send(());
             }
             Command::Stop(done) => {
                 if planted("S02-stopped-batch-counts-as-sent") {

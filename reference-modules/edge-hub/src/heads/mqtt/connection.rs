@@ -282,11 +282,15 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// Returns when the core knows the client and what it wants, and what is to be kept of that is kept: SUBACK and
+    /// UNSUBACK come behind both. From then on no message goes to an older connection of the client.
     async fn subscribed(&mut self) {
         self.tell_inputs();
         if self.stored {
             let document = serde_json::to_vec(&self.subscriptions).expect("filters are plain data");
             self.head.engine.remember(connect::document(&self.client), Some(document)).await;
+        } else {
+            self.head.engine.heard().await;
         }
     }
 
