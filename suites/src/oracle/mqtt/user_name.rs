@@ -100,6 +100,7 @@ mod tests {
             ("h/d/m/api-version=2010-01-01&", "d/m"),
             ("h/ d / m /? api-version=x", "d/m"),
             ("h/d//?api-version=x", "d"),
+            ("/d/?api-version=x", "d"),
         ];
         for (text, client_id) in rows {
             assert_eq!(user_name(text).map(|name| name.client_id).as_deref(), Some(client_id), "{text}");
@@ -121,6 +122,7 @@ mod tests {
             "h/d/m/api-version=x/extra",
             "h/d/ ?api-version=x",
             "h/d/?api%2Dversion=x",
+            "h/d/?api-version=&api-version=x",
         ];
         for text in rows {
             assert_eq!(user_name(text), None, "{text}");
@@ -136,34 +138,5 @@ mod tests {
             ("d/m", "Microsoft.Azure.Devices.Client/1.5.1-preview-003")
         );
         assert_eq!(user_name(&format!("h/d/m/{suffix}x")), None);
-    }
-
-    #[test]
-    fn names_of_the_specification_mean_what_it_says() {
-        for accepted in [
-            "h/d/?api-version=2021-04-12",
-            "h/d/m/?api-version=x&DeviceClientType=rust%2F1",
-            "h/d/api-version=2018-06-30&DeviceClientType=a",
-            "h/d/m/api-version=2010-01-01&",
-            "/d/?api-version=x",
-            "h/d//?api-version=x",
-            "h/ d /? api-version=x",
-        ] {
-            assert!(user_name(accepted).is_some(), "{accepted}");
-        }
-        for refused in [
-            "h",
-            "h/d",
-            "h/d/m",
-            "h/d?api-version=x",
-            "h/d/m?api-version=x?DeviceClientType=y",
-            "h/d/m/?version=x",
-            "h//?api-version=x",
-            "h/d/m/api-version=x/extra",
-            "h/d/ ?api-version=x",
-            "h/d/?api-version=&api-version=x",
-        ] {
-            assert_eq!(user_name(refused), None, "{refused}");
-        }
     }
 }
