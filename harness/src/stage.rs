@@ -449,6 +449,9 @@ impl Stage {
     ///
     /// A marker that stays away is followed by others. When one of those arrives, the first is lost.
     ///
+    /// Markers must be as little urgent as anything else in the history. So no route in force may take them with a
+    /// priority of its own; whoever has such routes takes them out first.
+    ///
     /// # Errors
     /// [`StageError::Unsettled`] when no marker arrives within `deadline`, [`StageError::MarkerLost`] when a later one
     /// did; what came is in the history.
