@@ -52,6 +52,10 @@ pub fn all() -> Result<Vec<Fault>, String> {
         ("mqtt_connect.toml", include_str!("../faults/mqtt_connect.toml")),
         ("mqtt_packets.toml", include_str!("../faults/mqtt_packets.toml")),
         ("store_and_forward.toml", include_str!("../faults/store_and_forward.toml")),
+        ("twins.toml", include_str!("../faults/twins.toml")),
+        ("direct_methods.toml", include_str!("../faults/direct_methods.toml")),
+        ("cloud_to_device.toml", include_str!("../faults/cloud_to_device.toml")),
+        ("identity.toml", include_str!("../faults/identity.toml")),
     ];
     let mut faults = Vec::new();
     for (name, text) in files {

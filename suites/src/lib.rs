@@ -10,20 +10,24 @@
 pub mod course;
 pub mod declare;
 pub mod deployment;
+pub mod direct_methods;
 pub mod examples;
 pub mod faults;
 pub mod generate;
+pub mod identity;
 pub mod model;
 pub mod mqtt_head;
 pub mod oracle;
 pub mod property;
 pub mod refusal;
+pub mod rejections;
 pub mod routing;
 pub mod scene;
 pub mod scenes;
 pub mod soak;
 pub mod store_and_forward;
 pub mod telemetry;
+pub mod twins;
 pub mod vectors;
 
 use harness::environment::Blueprint;
@@ -31,11 +35,18 @@ use harness::requirement::{Catalogue, CatalogueError};
 use harness::runner::Test;
 
 /// The suites, each with one sentence about it.
-pub const SUITES: [(&str, &str); 4] = [
+pub const SUITES: [(&str, &str); 8] = [
     ("routing", "configuration, sources, sinks, the condition language, fan-out, live changes: where a message goes"),
     ("telemetry", "topics, property bag, system properties, sender and body: what a message is when it arrives"),
     ("mqtt_head", "connecting, authentication, sessions, subscribing, limits and faults: what the protocol head does"),
     ("store_and_forward", "loss, duplicates, order, priority and expiry across restarts, kills and outages"),
+    (
+        "twins",
+        "reported and desired properties, versions, validation, isolation: what a twin holds and who hears of it",
+    ),
+    ("direct_methods", "who may call whom, over HTTPS and from the cloud, and what exactly the caller gets"),
+    ("rejections", "cloud-to-device messages and file upload: refused to modules, given to leaf devices"),
+    ("identity", "who may act as whom, and what becomes of a client whose identity changes"),
 ];
 
 /// Every requirement.
@@ -49,6 +60,11 @@ pub fn catalogue() -> Result<Catalogue, CatalogueError> {
         ("mqtt_connect.toml", include_str!("../requirements/mqtt_connect.toml")),
         ("mqtt_packets.toml", include_str!("../requirements/mqtt_packets.toml")),
         ("store_and_forward.toml", include_str!("../requirements/store_and_forward.toml")),
+        ("twins.toml", include_str!("../requirements/twins.toml")),
+        ("direct_methods.toml", include_str!("../requirements/direct_methods.toml")),
+        ("https.toml", include_str!("../requirements/https.toml")),
+        ("rejections.toml", include_str!("../requirements/rejections.toml")),
+        ("identity.toml", include_str!("../requirements/identity.toml")),
     ])
 }
 
@@ -58,6 +74,10 @@ pub fn tests() -> Vec<Test> {
     tests.extend(telemetry::tests());
     tests.extend(mqtt_head::tests());
     tests.extend(store_and_forward::tests());
+    tests.extend(twins::tests());
+    tests.extend(direct_methods::tests());
+    tests.extend(rejections::tests());
+    tests.extend(identity::tests());
     tests
 }
 

@@ -7,20 +7,34 @@
 
 use std::sync::OnceLock;
 
+mod cloud_to_device;
+mod direct_methods;
+mod identity;
 mod language;
 mod mqtt_connect;
 mod mqtt_packets;
 mod runtime;
 pub mod store_and_forward;
+mod twins;
 
 static PLANTED: OnceLock<&'static str> = OnceLock::new();
 
 /// Ids of all faults that can be planted, in the order of their declaration.
 pub fn all() -> impl Iterator<Item = &'static str> {
-    [language::IDS, runtime::IDS, mqtt_connect::IDS, mqtt_packets::IDS, store_and_forward::IDS]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        language::IDS,
+        runtime::IDS,
+        mqtt_connect::IDS,
+        mqtt_packets::IDS,
+        store_and_forward::IDS,
+        twins::IDS,
+        direct_methods::IDS,
+        cloud_to_device::IDS,
+        identity::IDS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// Plants one fault for the life of the process.
