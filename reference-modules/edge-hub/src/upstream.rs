@@ -28,7 +28,7 @@ pub mod job;
 mod open;
 mod session;
 
-use job::{Job, Notice};
+use job::{Asker, Job, Notice};
 use session::Session;
 
 /// What every session needs.
@@ -93,22 +93,6 @@ impl Upstream {
         }
     }
 
-    /// Reads the twin of a client.
-    ///
-    /// # Errors
-    /// When IoT Hub does not answer in time.
-    pub async fn twin(&self, engine: &Engine, client: &ClientId) -> io::Result<(u16, Bytes)> {
-        self.ask(engine, client, |answer| Job::TwinGet { answer }).await
-    }
-
-    /// Updates the reported properties of a client.
-    ///
-    /// # Errors
-    /// When IoT Hub does not answer in time.
-    pub async fn report(&self, engine: &Engine, client: &ClientId, patch: Bytes) -> io::Result<(u16, Bytes)> {
-        self.ask(engine, client, |answer| Job::TwinPatch { patch, answer }).await
-    }
-
     fn do_as_told(&self, engine: &Engine, told: ToUpstream) {
         match told {
             ToUpstream::Send { send, sender, messages } => {
@@ -121,30 +105,22 @@ impl Upstream {
             ToUpstream::Report { patch } => {
                 let (this, engine) = (self.clone(), engine.clone());
                 tokio::spawn(async move {
-                    let answer = this.report(&engine, &this.own, Bytes::from(patch)).await;
+                    let answer = this.report(&engine, Bytes::from(patch)).await;
                     let accepted = answer.is_ok_and(|(status, _)| status < 300);
                     engine.tell(Input::Reported { accepted });
                 });
             }
             ToUpstream::FetchTwin => self.fetch_twin(engine),
             ToUpstream::ReadTwin { client, request } => {
-                let (this, engine) = (self.clone(), engine.clone());
-                tokio::spawn(async move {
-                    let answer = this.ask(&engine, &client, |answer| Job::TwinGet { answer }).await.ok();
-                    engine.tell(Input::TwinAnswered { request, answer });
-                });
+                self.attend(engine, &client, Job::TwinGet { asker: Asker::Core(request) });
             }
             ToUpstream::PatchTwin { client, request, patch } => {
-                let (this, engine) = (self.clone(), engine.clone());
-                tokio::spawn(async move {
-                    let answer = this.report(&engine, &client, patch).await.ok();
-                    engine.tell(Input::TwinAnswered { request, answer });
-                });
+                self.attend(engine, &client, Job::TwinPatch { patch, asker: Asker::Core(request) });
             }
             ToUpstream::Probe => {
                 let (this, engine) = (self.clone(), engine.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = this.report(&engine, &this.own, Bytes::from_static(b"{}")).await {
+                    if let Err(error) = this.report(&engine, Bytes::from_static(b"{}")).await {
                         tracing::info!("IoT Hub does not answer: {error}");
                     }
                     engine.tell(Input::Probed);
@@ -169,7 +145,7 @@ impl Upstream {
     fn fetch_twin(&self, engine: &Engine) {
         let (this, engine) = (self.clone(), engine.clone());
         tokio::spawn(async move {
-            match this.twin(&engine, &this.own).await {
+            match this.ask(&engine, |asker| Job::TwinGet { asker }).await {
                 Ok((200, document)) => match serde_json::from_slice::<Value>(&document) {
                     Ok(document) => engine.tell(Input::Twin(document["desired"].to_string())),
                     Err(error) => engine.tell(Input::TwinUnobtainable(error.to_string())),
@@ -180,12 +156,14 @@ impl Upstream {
         });
     }
 
-    async fn ask<F>(&self, engine: &Engine, client: &ClientId, job: F) -> io::Result<(u16, Bytes)>
-    where
-        F: FnOnce(oneshot::Sender<(u16, Bytes)>) -> Job,
-    {
+    async fn report(&self, engine: &Engine, patch: Bytes) -> io::Result<(u16, Bytes)> {
+        self.ask(engine, |asker| Job::TwinPatch { patch, asker }).await
+    }
+
+    /// Asks something about the hub's own twin.
+    async fn ask(&self, engine: &Engine, job: impl FnOnce(Asker) -> Job) -> io::Result<(u16, Bytes)> {
         let (answer, answered) = oneshot::channel();
-        self.give(engine, client, job(answer))?;
+        self.give(engine, &self.own, job(Asker::Hub(answer)))?;
         answered.await.map_err(|_| io::Error::other("the connection to IoT Hub broke"))
     }
 
