@@ -13,7 +13,7 @@ pub(super) fn section(report: &Report) -> Markup {
                 h2 { "What a module may do" }
                 p.lead {
                     "What the documentation promises to module authors, clause by clause, and the requirements each comes down to. "
-                    "A clause holds when all of its requirements that were judged do."
+                    "A clause holds when all of its requirements do; what does not apply or has no test says nothing, and what was not run leaves it open."
                 }
                 @for clause in &report.clauses { (table(clause, report)) }
             }
