@@ -5,23 +5,31 @@ use super::Json;
 /// What a null in a patch does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nulls {
-    /// Takes the member away: so the cached twin is changed.
+    /// Takes the member away: so the cached twin is changed. What is new is taken as it stands, nulls in it too.
     Delete,
+    /// Takes the member away, and leaves no trace in what is new: so the cloud's twin is changed.
+    Strip,
     /// Stays, for whoever gets the patch: so what waits for the cloud is gathered.
     Keep,
 }
 
-/// A document with a patch applied. What is new is taken as it stands, nulls in it too.
+/// A document with a patch applied.
 pub fn merge(base: &Json, patch: &Json, nulls: Nulls) -> Json {
-    let (Json::Object(known), Json::Object(changes)) = (base, patch) else { return patch.clone() };
+    let fresh = Vec::new();
+    let (known, changes) = match (base, patch) {
+        (Json::Object(known), Json::Object(changes)) => (known, changes),
+        (_, Json::Object(changes)) if nulls == Nulls::Strip => (&fresh, changes),
+        _ => return patch.clone(),
+    };
     let mut merged = known.clone();
     for (name, change) in changes {
         let place = merged.iter().position(|(known, _)| known == name);
         match (place, change) {
-            (Some(at), Json::Null) if nulls == Nulls::Delete => drop(merged.remove(at)),
-            (None, Json::Null) if nulls == Nulls::Delete => {}
+            (Some(at), Json::Null) if nulls != Nulls::Keep => drop(merged.remove(at)),
+            (None, Json::Null) if nulls != Nulls::Keep => {}
             (Some(at), Json::Null) => merged[at].1 = Json::Null,
             (Some(at), change) => merged[at].1 = merge(&merged[at].1, change, nulls),
+            (None, change) if nulls == Nulls::Strip => merged.push((name.clone(), merge(&Json::Null, change, nulls))),
             (None, change) => merged.push((name.clone(), change.clone())),
         }
     }
