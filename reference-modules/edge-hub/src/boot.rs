@@ -92,9 +92,9 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
     scope.recall(&engine).await;
     let (refreshed, remembering) = (scope.clone(), engine.clone());
     tasks.spawn(async move { refreshed.keep_fresh(&remembering).await });
-    tasks.spawn(upstream.clone().run(engine.clone(), upstream_inbox));
+    tasks.spawn(upstream.run(engine.clone(), upstream_inbox));
     let authenticator = Authenticator::new(settings.clone(), scope, Authorities::of_bundle(&trust_bundle));
-    let mut head = Some(Head::new(settings.clone(), engine.clone(), authenticator, upstream, tls));
+    let mut head = Some(Head::new(settings.clone(), engine.clone(), authenticator, tls));
 
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -187,6 +187,9 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         cleanup_interval: settings.cleanup_interval,
         check_entire_queue: settings.check_entire_queue,
         reported_sync: settings.reported_sync,
+        min_twin_sync: settings.min_twin_sync,
+        strong_twin_reads: settings.strong_twin_reads,
+        any_reported_root: settings.any_reported_root,
         config_refresh: settings.config_refresh,
         prompt_redelivery: settings.prompt_redelivery,
         local_configuration: settings.local_configuration.clone(),

@@ -7,6 +7,7 @@
 //!   copy.
 //! - `queue`, `endpoint`, `pump`: what waits for whom; `deliver` and `upstream` are the two kinds of receivers.
 //! - `desired`, `configuration`, `reported`: the hub's own twin.
+//! - `twins`: the twins of everybody else.
 //! - [`routing`]: which message goes where.
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +23,7 @@ mod envelope;
 mod events;
 mod ingress;
 mod input;
+pub(crate) mod lenient_json;
 mod output;
 mod pump;
 mod queue;
@@ -31,6 +33,7 @@ pub mod routing;
 pub mod system;
 mod time;
 mod timers;
+pub(crate) mod twins;
 mod upstream;
 
 #[cfg(test)]
@@ -40,7 +43,8 @@ pub use envelope::{Envelope, Telemetry, TwinChange};
 pub use events::Event;
 pub use ingress::MAX_MESSAGE_BYTES;
 pub use input::{
-    AppendId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, PublishId, QueueId, SendId, SendOutcome,
+    AppendId, CloudMessageId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, Listening, PublishId, QueueId,
+    SendId, SendOutcome, TwinRequestId,
 };
 pub use output::{Copy, Output, Remembered, Verdict};
 pub use time::Timestamp;
@@ -56,6 +60,7 @@ use reported::Reported;
 use retry::Spread;
 use routing::{RoutingTable, Sink};
 use timers::Timers;
+use twins::Twins;
 
 /// What the core needs to know of the settings.
 #[derive(Clone, Debug)]
@@ -78,6 +83,12 @@ pub struct CoreSettings {
     pub check_entire_queue: bool,
     /// Period at which refused updates of reported properties are repeated.
     pub reported_sync: Duration,
+    /// How long a client's twin that was read is good enough after an outage.
+    pub min_twin_sync: Duration,
+    /// Show clients what they reported even if IoT Hub has not taken it yet.
+    pub strong_twin_reads: bool,
+    /// Take an update of reported properties that is no object for one without members, as the product does.
+    pub any_reported_root: bool,
     /// Period at which the whole twin is read again.
     pub config_refresh: Option<Duration>,
     /// Try at once when a module subscribes, and fail a delivery when its connection ends, instead of waiting as long
@@ -99,6 +110,7 @@ enum Timer {
     RefreshConfiguration,
     ApplyLate,
     AppendLate { append: AppendId },
+    ReportRound,
 }
 
 /// The hub's decisions.
@@ -133,6 +145,7 @@ pub struct Core {
     in_force: bool,
     announced: bool,
     reported: Reported,
+    twins: Twins,
 }
 
 impl Core {
@@ -165,6 +178,7 @@ impl Core {
             in_force: false,
             announced: false,
             reported: Reported::default(),
+            twins: Twins::default(),
             settings,
         }
     }
@@ -190,11 +204,13 @@ impl Core {
                 self.started(cached.as_deref(), applied.as_deref());
                 self.flush_reported();
             }
+            Input::TwinsRemembered(twins) => self.twins_remembered(twins),
             Input::Connected { connection, client } => self.connected(connection, client),
-            Input::Subscribed { connection, inputs } => self.subscribed(connection, inputs),
+            Input::Subscribed { connection, inputs, listening } => self.subscribed(connection, inputs, listening),
             Input::Disconnected { connection } => self.disconnected(connection),
             Input::Published { publish, telemetry } => self.published(publish, telemetry),
-            Input::TwinChanged { publish, change } => self.twin_changed(publish, change),
+            Input::TwinChanged { publish, change } => self.twin_patch(publish, change),
+            Input::TwinGet { publish, client } => self.twin_get(publish, client),
             Input::QueueOpened { queue, checkpoint, tail, length } => {
                 self.queue_opened(queue, checkpoint, tail, length)
             }
@@ -212,7 +228,16 @@ impl Core {
                     self.flush_reported();
                 }
             }
-            Input::UpstreamConnected => self.flush_reported(),
+            Input::TwinAnswered { request, answer } => self.twin_answered(request, answer),
+            Input::Probed => self.probed(),
+            Input::UpstreamConnected => {
+                self.flush_reported();
+                self.upstream_is_back();
+            }
+            Input::UpstreamLost => self.upstream_is_gone(),
+            Input::ListensAgain { client } => self.synchronise(&client),
+            Input::DesiredChanged { client, patch, version } => self.desired_changed(&client, patch, version),
+            Input::CloudMethod { .. } | Input::CloudMessage { .. } => {}
             Input::Elapsed => {}
         }
     }
@@ -237,6 +262,7 @@ impl Core {
             }
             Timer::ApplyLate => self.apply_late(),
             Timer::AppendLate { append } => self.append_late(append),
+            Timer::ReportRound => self.report_round_due(),
         }
     }
 
@@ -249,6 +275,7 @@ impl Core {
                 if !planted("CONN16-older-connection-stays") {
                     self.out.push(Output::Close { connection: older.connection });
                 }
+                self.listens_no_more(&client, older.listening);
                 self.receiver_gone(older, true);
             }
         }
@@ -258,9 +285,20 @@ impl Core {
         self.flush_reported();
     }
 
-    fn subscribed(&mut self, connection: ConnectionId, inputs: bool) {
+    fn subscribed(&mut self, connection: ConnectionId, inputs: bool, listening: Listening) {
+        let Some(identity) = self.clients.identity(connection).cloned() else { return };
         let Some(client) = self.clients.by_connection(connection) else { return };
         client.inputs = inputs;
+        // Modules are not sent messages of the cloud, whatever they subscribe to.
+        let cloud_to_device = listening.cloud_to_device && identity.module.is_none();
+        let listening = Listening { cloud_to_device, ..listening };
+        let before = std::mem::replace(&mut client.listening, listening);
+        if before != listening {
+            self.out.push(Output::Listen { client: identity.clone(), listening });
+        }
+        if listening.desired && !before.desired {
+            self.desired_subscribed(&identity);
+        }
         if !inputs || !self.settings.prompt_redelivery {
             return;
         }
@@ -271,11 +309,18 @@ impl Core {
 
     fn disconnected(&mut self, connection: ConnectionId) {
         let Some((client, state)) = self.clients.disconnect(connection) else { return };
+        self.listens_no_more(&client, state.listening);
         let connected = self.clients.len();
         self.out.push(Output::Event(Event::ClientDisconnected { id: client.to_string(), connected }));
         self.receiver_gone(state, self.settings.prompt_redelivery);
         self.reported.disconnected(&client, &self.now.to_text());
         self.flush_reported();
+    }
+
+    fn listens_no_more(&mut self, client: &ClientId, listening: Listening) {
+        if listening.is_any() {
+            self.out.push(Output::Leave { client: client.clone() });
+        }
     }
 
     fn queue_opened(&mut self, queue: QueueId, checkpoint: u64, tail: u64, length: u64) {

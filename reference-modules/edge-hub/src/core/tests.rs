@@ -35,6 +35,9 @@ impl Bench {
             cleanup_interval: Duration::from_secs(1800),
             check_entire_queue: false,
             reported_sync: Duration::from_secs(5),
+            min_twin_sync: Duration::from_secs(120),
+            strong_twin_reads: false,
+            any_reported_root: false,
             config_refresh: None,
             prompt_redelivery: false,
             local_configuration: Some(document.to_string()),
@@ -71,7 +74,7 @@ impl Bench {
 
     fn receiver(&mut self) {
         self.connect(RECEIVER, "receiver");
-        self.tell(Input::Subscribed { connection: RECEIVER, inputs: true });
+        self.tell(Input::Subscribed { connection: RECEIVER, inputs: true, listening: Listening::default() });
     }
 
     fn publish(&mut self, body: &str) -> PublishId {
@@ -249,7 +252,7 @@ fn a_takeover_fails_what_the_older_connection_had_not_acknowledged() {
     assert_eq!(bench.deliveries().len(), 1);
     let newer = ConnectionId(3);
     bench.connect(newer, "receiver");
-    bench.tell(Input::Subscribed { connection: newer, inputs: true });
+    bench.tell(Input::Subscribed { connection: newer, inputs: true, listening: Listening::default() });
     bench.wait(Duration::from_secs(1));
     assert_eq!(bench.deliveries().len(), 1, "without running out the 30 s");
 }

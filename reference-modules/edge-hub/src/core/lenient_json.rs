@@ -7,13 +7,16 @@
 mod date;
 mod number;
 mod string;
+mod write;
+
+pub(crate) use write::is_integer;
 
 /// The product's cap; the root counts as one.
 const MAX_DEPTH: usize = 64;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Json {
+pub(crate) enum Json {
     Null,
     /// The literal, a `new Name(...)`, or nothing between two commas.
     Undefined,
@@ -36,7 +39,7 @@ pub(super) enum Json {
 
 /// The text is not what the library takes for JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NotJson;
+pub(crate) struct NotJson;
 
 type Result<T> = std::result::Result<T, NotJson>;
 
@@ -44,7 +47,7 @@ type Result<T> = std::result::Result<T, NotJson>;
 ///
 /// # Errors
 /// [`NotJson`].
-pub(super) fn read(text: &str) -> Result<Json> {
+pub(crate) fn read(text: &str) -> Result<Json> {
     let mut reader = Reader { rest: text, depth: 0 };
     reader.skip()?;
     let value = reader.value()?;
