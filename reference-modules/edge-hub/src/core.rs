@@ -6,6 +6,7 @@
 //! - `ingress`: from a PUBLISH to copies in queues. An acknowledgement is put out only after the store confirmed every
 //!   copy.
 //! - `queue`, `endpoint`, `pump`: what waits for whom; `deliver` and `upstream` are the two kinds of receivers.
+//! - [`methods`]: calls that wait for a client, and for its answer.
 //! - `desired`, `configuration`, `reported`: the hub's own twin.
 //! - [`routing`]: which message goes where.
 
@@ -22,6 +23,7 @@ mod envelope;
 mod events;
 mod ingress;
 mod input;
+pub mod methods;
 mod output;
 mod pump;
 mod queue;
@@ -43,6 +45,7 @@ pub use input::{
     AppendId, CloudMessageId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, Listening, PublishId, QueueId,
     SendId, SendOutcome,
 };
+pub use methods::{CallerId, MethodFailure, MethodOutcome};
 pub use output::{Copy, Output, Remembered, Verdict};
 pub use time::Timestamp;
 
@@ -53,6 +56,7 @@ use deliver::Delivery;
 use desired::Desired;
 use endpoint::Endpoint;
 use ingress::Appending;
+use methods::{Caller, Calls};
 use reported::Reported;
 use retry::Spread;
 use routing::{RoutingTable, Sink};
@@ -100,6 +104,9 @@ enum Timer {
     RefreshConfiguration,
     ApplyLate,
     AppendLate { append: AppendId },
+    MethodUnreachable { target: ClientId, rid: String },
+    MethodTimeout { rid: String },
+    HandOverMethods { target: ClientId },
 }
 
 /// The hub's decisions.
@@ -117,6 +124,9 @@ pub struct Core {
     deliveries: HashMap<DeliveryId, Delivery>,
     sends: HashMap<SendId, u32>,
     appends: HashMap<AppendId, Appending>,
+    calls: Calls,
+    /// Who called the hub's own method, by request id.
+    refreshing: HashMap<String, Caller>,
     routed: u64,
     taken: u64,
     swap_due: bool,
@@ -148,6 +158,8 @@ impl Core {
             deliveries: HashMap::new(),
             sends: HashMap::new(),
             appends: HashMap::new(),
+            calls: Calls::default(),
+            refreshing: HashMap::new(),
             routed: 0,
             taken: 0,
             swap_due: false,
@@ -212,7 +224,15 @@ impl Core {
             }
             Input::UpstreamConnected => self.flush_reported(),
             Input::UpstreamLost | Input::ListensAgain { .. } => {}
-            Input::DesiredChanged { .. } | Input::CloudMethod { .. } | Input::CloudMessage { .. } => {}
+            Input::DesiredChanged { .. } | Input::CloudMessage { .. } => {}
+            Input::MethodCalled { caller, target, request } => {
+                self.method_called(Caller::Local(caller), target, request);
+            }
+            Input::CloudMethod { client, rid, name, payload } => self.cloud_method(client, rid, name, payload),
+            Input::MethodAnswered { connection, rid, status, payload } => {
+                self.method_answered(connection, &rid, &status, payload);
+            }
+            Input::IdentitiesRefreshed { rid, error } => self.identities_refreshed(&rid, error),
             Input::Elapsed => {}
         }
     }
@@ -237,6 +257,9 @@ impl Core {
             }
             Timer::ApplyLate => self.apply_late(),
             Timer::AppendLate { append } => self.append_late(append),
+            Timer::MethodUnreachable { target, rid } => self.method_unreachable(&target, &rid),
+            Timer::MethodTimeout { rid } => self.method_timed_out(&rid),
+            Timer::HandOverMethods { target } => self.hand_over_methods(&target),
         }
     }
 
@@ -250,6 +273,7 @@ impl Core {
                     self.out.push(Output::Close { connection: older.connection });
                 }
                 self.listens_no_more(&client, older.listening);
+                self.callee_displaced(older.connection);
                 self.receiver_gone(older, true);
             }
         }
@@ -266,7 +290,11 @@ impl Core {
         // Modules are not sent messages of the cloud, whatever they subscribe to.
         let cloud_to_device = listening.cloud_to_device && identity.module.is_none();
         let listening = Listening { cloud_to_device, ..listening };
-        if std::mem::replace(&mut client.listening, listening) != listening {
+        let before = std::mem::replace(&mut client.listening, listening);
+        if listening.methods && !before.methods {
+            self.takes_methods(&identity);
+        }
+        if before != listening {
             self.out.push(Output::Listen { client: identity, listening });
         }
         if !inputs || !self.settings.prompt_redelivery {

@@ -2,10 +2,12 @@
 //!
 //! - `routing`: conditions, routes, sources, configurations.
 //! - `mqtt`: user names, topics, filters, property bags.
+//! - `methods`: bodies of method calls.
 //! - `token`: shared access signatures.
 
 use serde_json::Value;
 
+mod methods;
 mod mqtt;
 mod routing;
 mod token;
@@ -15,5 +17,5 @@ mod token;
 ///
 /// Texts of errors are this hub's own: compare only that there is one.
 pub fn answer(row: &Value) -> Option<Value> {
-    mqtt::answer(row).or_else(|| token::answer(row)).or_else(|| routing::answer(row))
+    mqtt::answer(row).or_else(|| token::answer(row)).or_else(|| methods::answer(row)).or_else(|| routing::answer(row))
 }

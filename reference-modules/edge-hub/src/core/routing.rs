@@ -17,7 +17,7 @@ mod evaluate;
 mod functions;
 mod index;
 mod leniency;
-mod lenient_json;
+pub(super) mod lenient_json;
 mod letter_case;
 mod lexer;
 mod message;

@@ -30,7 +30,7 @@ pub struct Head {
     /// Decides what happens with messages.
     pub engine: Engine,
     /// Says who may connect.
-    pub authenticator: Authenticator,
+    pub authenticator: Arc<Authenticator>,
     /// Answers twin requests.
     pub upstream: Upstream,
     /// Speaks TLS.
@@ -43,7 +43,7 @@ impl Head {
     pub fn new(
         settings: Arc<Settings>,
         engine: Engine,
-        authenticator: Authenticator,
+        authenticator: Arc<Authenticator>,
         upstream: Upstream,
         tls: TlsAcceptor,
     ) -> Head {

@@ -61,6 +61,7 @@ pub enum Class {
 }
 
 const TWIN: &str = "$iothub/twin/";
+const METHOD_REQUEST: &str = "$iothub/methods/POST/";
 const METHOD_RESPONSE: &str = "$iothub/methods/res/";
 
 /// Reads the topic of a client's PUBLISH.
@@ -80,7 +81,7 @@ pub fn read(topic: &str) -> Publish {
 
 /// Classes a filter; `None` for one that has no effect.
 pub fn class(filter: &str) -> Option<Class> {
-    if filter.starts_with("$iothub/methods/POST/") {
+    if filter.starts_with(METHOD_REQUEST) {
         Some(Class::Methods)
     } else if filter.starts_with("$iothub/twin/PATCH/properties/desired/") {
         Some(Class::Desired)
@@ -109,6 +110,14 @@ pub fn input(receiver: &ClientId, input: &str, application: &Pairs, system: &Pai
 /// Topic of the answer to a twin request.
 pub fn twin_response(status: u16, rid: &str) -> String {
     format!("$iothub/twin/res/{status}/?$rid={rid}")
+}
+
+/// Topic of a call of a method. The name is not escaped.
+pub fn method_request(name: &str, rid: &str) -> String {
+    if planted("DM01-request-id-without-a-dollar") {
+        return format!("{METHOD_REQUEST}{name}/?rid={rid}");
+    }
+    format!("{METHOD_REQUEST}{name}/?$rid={rid}")
 }
 
 /// `^devices/.+/modules/.+/#$`
