@@ -100,11 +100,11 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
         engine: engine.clone(),
         authenticator: authenticator.clone(),
         scope,
-        upstream: upstream.clone(),
+        upstream,
         metrics,
         tls: tls.clone(),
     };
-    let mqtt = mqtt::listener::Head::new(settings.clone(), engine.clone(), authenticator, upstream, tls);
+    let mqtt = mqtt::listener::Head::new(settings.clone(), engine.clone(), authenticator, tls);
     let mut heads = Some((mqtt, https));
 
     let mut shutdown = std::pin::pin!(shutdown);
@@ -202,6 +202,9 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         cleanup_interval: settings.cleanup_interval,
         check_entire_queue: settings.check_entire_queue,
         reported_sync: settings.reported_sync,
+        min_twin_sync: settings.min_twin_sync,
+        strong_twin_reads: settings.strong_twin_reads,
+        any_reported_root: settings.any_reported_root,
         config_refresh: settings.config_refresh,
         prompt_redelivery: settings.prompt_redelivery,
         local_configuration: settings.local_configuration.clone(),

@@ -8,6 +8,7 @@
 //! - `queue`, `endpoint`, `pump`: what waits for whom; `deliver` and `upstream` are the two kinds of receivers.
 //! - [`methods`]: calls that wait for a client, and for its answer.
 //! - `desired`, `configuration`, `reported`: the hub's own twin.
+//! - `twins`: the twins of everybody else.
 //! - [`routing`]: which message goes where.
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +24,7 @@ mod envelope;
 mod events;
 mod ingress;
 mod input;
+pub(crate) mod lenient_json;
 pub mod methods;
 mod output;
 mod pump;
@@ -33,6 +35,7 @@ pub mod routing;
 pub mod system;
 mod time;
 mod timers;
+pub(crate) mod twins;
 mod upstream;
 
 #[cfg(test)]
@@ -43,7 +46,7 @@ pub use events::Event;
 pub use ingress::MAX_MESSAGE_BYTES;
 pub use input::{
     AppendId, CloudMessageId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, Listening, PublishId, QueueId,
-    SendId, SendOutcome,
+    SendId, SendOutcome, TwinRequestId,
 };
 pub use methods::{CallerId, MethodFailure, MethodOutcome};
 pub use output::{Copy, Output, Remembered, Verdict};
@@ -61,6 +64,7 @@ use reported::Reported;
 use retry::Spread;
 use routing::{RoutingTable, Sink};
 use timers::Timers;
+use twins::Twins;
 
 /// What the core needs to know of the settings.
 #[derive(Clone, Debug)]
@@ -83,6 +87,12 @@ pub struct CoreSettings {
     pub check_entire_queue: bool,
     /// Period at which refused updates of reported properties are repeated.
     pub reported_sync: Duration,
+    /// How long a client's twin that was read is good enough after an outage.
+    pub min_twin_sync: Duration,
+    /// Show clients what they reported even if IoT Hub has not taken it yet.
+    pub strong_twin_reads: bool,
+    /// Take an update of reported properties that is no object for one without members, as the product does.
+    pub any_reported_root: bool,
     /// Period at which the whole twin is read again.
     pub config_refresh: Option<Duration>,
     /// Try at once when a module subscribes, and fail a delivery when its connection ends, instead of waiting as long
@@ -107,6 +117,7 @@ enum Timer {
     MethodUnreachable { target: ClientId, rid: String },
     MethodTimeout { rid: String },
     HandOverMethods { target: ClientId },
+    ReportRound,
 }
 
 /// The hub's decisions.
@@ -131,6 +142,8 @@ pub struct Core {
     taken: u64,
     swap_due: bool,
     last_message_id: Option<String>,
+    /// Whose message a module got last: only a planted fault keeps this.
+    heard_last: HashMap<ClientId, ClientId>,
     endpoints: BTreeMap<u32, Endpoint>,
     by_sink: BTreeMap<Sink, u32>,
     endpoints_created: u32,
@@ -142,6 +155,7 @@ pub struct Core {
     in_force: bool,
     announced: bool,
     reported: Reported,
+    twins: Twins,
 }
 
 impl Core {
@@ -164,6 +178,7 @@ impl Core {
             taken: 0,
             swap_due: false,
             last_message_id: None,
+            heard_last: HashMap::new(),
             endpoints: BTreeMap::new(),
             by_sink: BTreeMap::new(),
             endpoints_created: 0,
@@ -175,6 +190,7 @@ impl Core {
             in_force: false,
             announced: false,
             reported: Reported::default(),
+            twins: Twins::default(),
             settings,
         }
     }
@@ -200,11 +216,13 @@ impl Core {
                 self.started(cached.as_deref(), applied.as_deref());
                 self.flush_reported();
             }
+            Input::TwinsRemembered(twins) => self.twins_remembered(twins),
             Input::Connected { connection, client } => self.connected(connection, client),
             Input::Subscribed { connection, inputs, listening } => self.subscribed(connection, inputs, listening),
             Input::Disconnected { connection } => self.disconnected(connection),
             Input::Published { publish, telemetry } => self.published(publish, telemetry),
-            Input::TwinChanged { publish, change } => self.twin_changed(publish, change),
+            Input::TwinChanged { publish, change } => self.twin_patch(publish, change),
+            Input::TwinGet { publish, client } => self.twin_get(publish, client),
             Input::QueueOpened { queue, checkpoint, tail, length } => {
                 self.queue_opened(queue, checkpoint, tail, length)
             }
@@ -222,9 +240,15 @@ impl Core {
                     self.flush_reported();
                 }
             }
-            Input::UpstreamConnected => self.flush_reported(),
-            Input::UpstreamLost | Input::ListensAgain { .. } => {}
-            Input::DesiredChanged { .. } | Input::CloudMessage { .. } => {}
+            Input::TwinAnswered { request, answer } => self.twin_answered(request, answer),
+            Input::Probed => self.probed(),
+            Input::UpstreamConnected => {
+                self.flush_reported();
+                self.upstream_is_back();
+            }
+            Input::UpstreamLost => self.upstream_is_gone(),
+            Input::ListensAgain { client } => self.synchronise(&client),
+            Input::DesiredChanged { client, patch, version } => self.desired_changed(&client, patch, version),
             Input::MethodCalled { caller, target, request } => {
                 self.method_called(Caller::Local(caller), target, request);
             }
@@ -233,6 +257,7 @@ impl Core {
                 self.method_answered(connection, &rid, &status, payload);
             }
             Input::IdentitiesRefreshed { rid, error } => self.identities_refreshed(&rid, error),
+            Input::CloudMessage { .. } => {}
             Input::Elapsed => {}
         }
     }
@@ -260,6 +285,7 @@ impl Core {
             Timer::MethodUnreachable { target, rid } => self.method_unreachable(&target, &rid),
             Timer::MethodTimeout { rid } => self.method_timed_out(&rid),
             Timer::HandOverMethods { target } => self.hand_over_methods(&target),
+            Timer::ReportRound => self.report_round_due(),
         }
     }
 
@@ -291,11 +317,14 @@ impl Core {
         let cloud_to_device = listening.cloud_to_device && identity.module.is_none();
         let listening = Listening { cloud_to_device, ..listening };
         let before = std::mem::replace(&mut client.listening, listening);
+        if before != listening {
+            self.out.push(Output::Listen { client: identity.clone(), listening });
+        }
         if listening.methods && !before.methods {
             self.takes_methods(&identity);
         }
-        if before != listening {
-            self.out.push(Output::Listen { client: identity, listening });
+        if listening.desired && !before.desired {
+            self.desired_subscribed(&identity);
         }
         if !inputs || !self.settings.prompt_redelivery {
             return;

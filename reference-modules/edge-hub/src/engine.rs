@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::core::methods::request::MethodRequest;
 use crate::core::{
     AppendId, CallerId, CloudMessageId, ConnectionId, Core, DeliveryId, Envelope, Event, Input, Listening,
-    MethodOutcome, Output, Remembered, SendId, Timestamp, Verdict,
+    MethodOutcome, Output, Remembered, SendId, Timestamp, TwinRequestId, Verdict,
 };
 use crate::faults::planted;
 use crate::identity::ClientId;
@@ -27,6 +27,9 @@ const BATCH: usize = 256;
 const SEEN: &str = "twin/seen";
 const APPLIED: &str = "twin/applied";
 
+/// What the names of the twins of clients begin with.
+const TWINS: &str = "client twin/";
+
 /// What the engine tells a connection.
 #[derive(Clone, Debug)]
 pub enum ToClient {
@@ -36,6 +39,22 @@ pub enum ToClient {
         number: u64,
         /// How.
         verdict: Verdict,
+    },
+    /// What there is to say to a twin request, before its PUBLISH is answered.
+    TwinResponse {
+        /// Number of the PUBLISH.
+        number: u64,
+        /// As HTTP has it.
+        status: u16,
+        /// The twin, or nothing.
+        document: Bytes,
+    },
+    /// Desired properties changed.
+    Desired {
+        /// Version of the document.
+        version: Option<i64>,
+        /// A JSON object.
+        patch: Bytes,
     },
     /// Deliver an input message, and tell [`Input::Settled`].
     Deliver {
@@ -78,6 +97,24 @@ pub enum ToUpstream {
     },
     /// Read the hub's own twin, and tell [`Input::Twin`].
     FetchTwin,
+    /// Read the twin of a client, and tell [`Input::TwinAnswered`].
+    ReadTwin {
+        /// Whose.
+        client: ClientId,
+        /// Names the request.
+        request: TwinRequestId,
+    },
+    /// Update reported properties of a client, and tell [`Input::TwinAnswered`].
+    PatchTwin {
+        /// Whose.
+        client: ClientId,
+        /// Names the request.
+        request: TwinRequestId,
+        /// A JSON object.
+        patch: Bytes,
+    },
+    /// Say something on the hub's own connection that is answered, and tell [`Input::Probed`].
+    Probe,
     /// Listen for this on a client's connection, and tell what comes.
     Listen {
         /// Whose.
@@ -245,6 +282,12 @@ impl Worker {
             |name: &str| self.store.document(name).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
         let started = Input::Started { cached: document(SEEN), applied: document(APPLIED) };
         self.tell(started);
+        let twins = self.store.documents(TWINS).unwrap_or_else(|error| {
+            tracing::error!("Cannot read the twins in the store: {error}");
+            Vec::new()
+        });
+        let text = |(client, twin): (String, Vec<u8>)| Some((ClientId::parse(&client), String::from_utf8(twin).ok()?));
+        self.tell(Input::TwinsRemembered(twins.into_iter().filter_map(text).collect()));
         self.commit();
         loop {
             let first = match self.wait() {
@@ -402,6 +445,9 @@ impl Worker {
                 };
                 self.store.put_document(name, document.into_bytes());
             }
+            Output::RememberTwin { client, document } => {
+                self.store.put_document(&format!("{TWINS}{client}"), document.into_bytes());
+            }
             Output::LimitStore(bytes) => self.store.limit(bytes),
             said => self.unsaid.push(said),
         }
@@ -412,6 +458,12 @@ impl Worker {
         match output {
             Output::Answer { publish, verdict } => {
                 self.to_client(publish.connection, ToClient::Answer { number: publish.number, verdict })
+            }
+            Output::TwinResponse { publish, status, document } => {
+                self.to_client(publish.connection, ToClient::TwinResponse { number: publish.number, status, document })
+            }
+            Output::DesiredPatch { connection, version, patch } => {
+                self.to_client(connection, ToClient::Desired { version, patch });
             }
             Output::Deliver { connection, delivery, input, envelope } => {
                 self.to_client(connection, ToClient::Deliver { delivery, input, envelope })
@@ -432,6 +484,11 @@ impl Worker {
             Output::Send { send, sender, messages } => self.to_upstream(ToUpstream::Send { send, sender, messages }),
             Output::Report { patch } => self.to_upstream(ToUpstream::Report { patch }),
             Output::FetchTwin => self.to_upstream(ToUpstream::FetchTwin),
+            Output::ReadTwin { client, request } => self.to_upstream(ToUpstream::ReadTwin { client, request }),
+            Output::PatchTwin { client, request, patch } => {
+                self.to_upstream(ToUpstream::PatchTwin { client, request, patch });
+            }
+            Output::Probe => self.to_upstream(ToUpstream::Probe),
             Output::Listen { client, listening } => self.to_upstream(ToUpstream::Listen { client, listening }),
             Output::Leave { client } => self.to_upstream(ToUpstream::Leave { client }),
             Output::AnswerCloudMethod { client, rid, status, payload } => {

@@ -136,6 +136,29 @@ impl Upstream {
                     engine.tell(Input::IdentitiesRefreshed { rid, error });
                 });
             }
+            ToUpstream::ReadTwin { client, request } => {
+                let (this, engine) = (self.clone(), engine.clone());
+                tokio::spawn(async move {
+                    let answer = this.ask(&engine, &client, |answer| Job::TwinGet { answer }).await.ok();
+                    engine.tell(Input::TwinAnswered { request, answer });
+                });
+            }
+            ToUpstream::PatchTwin { client, request, patch } => {
+                let (this, engine) = (self.clone(), engine.clone());
+                tokio::spawn(async move {
+                    let answer = this.report(&engine, &client, patch).await.ok();
+                    engine.tell(Input::TwinAnswered { request, answer });
+                });
+            }
+            ToUpstream::Probe => {
+                let (this, engine) = (self.clone(), engine.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = this.report(&engine, &this.own, Bytes::from_static(b"{}")).await {
+                        tracing::info!("IoT Hub does not answer: {error}");
+                    }
+                    engine.tell(Input::Probed);
+                });
+            }
             ToUpstream::Listen { client, listening } => self.attend(engine, &client, Job::Listen(listening)),
             ToUpstream::Leave { client } => self.attend(engine, &client, Job::Leave),
             ToUpstream::MethodResponse { client, rid, status, payload } => {

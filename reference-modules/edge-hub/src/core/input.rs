@@ -71,6 +71,10 @@ impl Listening {
     }
 }
 
+/// One request about a client's twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TwinRequestId(pub u64);
+
 /// A message in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -123,6 +127,8 @@ pub enum Input {
         /// Desired properties last applied.
         applied: Option<String>,
     },
+    /// Twins of clients that an earlier process remembered.
+    TwinsRemembered(Vec<(ClientId, String)>),
     /// A client was authenticated and accepted.
     Connected {
         /// Its connection.
@@ -150,6 +156,13 @@ pub enum Input {
         publish: PublishId,
         /// What it sent.
         telemetry: Telemetry,
+    },
+    /// A client wants to read its twin.
+    TwinGet {
+        /// To be answered.
+        publish: PublishId,
+        /// Whose.
+        client: ClientId,
     },
     /// A client updated its reported properties.
     TwinChanged {
@@ -221,6 +234,15 @@ pub enum Input {
         /// Whether it took it.
         accepted: bool,
     },
+    /// IoT Hub answered a request about a client's twin, or it did not.
+    TwinAnswered {
+        /// Which.
+        request: TwinRequestId,
+        /// Status and document.
+        answer: Option<(u16, Bytes)>,
+    },
+    /// IoT Hub has, or has not, answered [`super::Output::Probe`].
+    Probed,
     /// The hub's own connection upstream stands (again).
     UpstreamConnected,
     /// The hub's own connection upstream is gone.

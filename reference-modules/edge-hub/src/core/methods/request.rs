@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::core::routing::lenient_json::{Json, Reader};
+use crate::core::lenient_json::{Json, Reader};
 use crate::faults::planted;
 
 /// Containers in a body, the root among them.

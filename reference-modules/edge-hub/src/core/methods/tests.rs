@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::core::{CoreSettings, Input, Listening, Timestamp};
+use crate::core::tests::settings;
+use crate::core::{Input, Listening, Timestamp};
 
 /// A core, what it put out since it was last asked, and the time.
 struct Bench {
@@ -22,22 +23,7 @@ fn callee() -> ClientId {
 
 impl Bench {
     fn new() -> Bench {
-        let core = Core::new(CoreSettings {
-            edge_device_id: String::from("edge1"),
-            hub_module_id: String::from("$edgeHub"),
-            max_connected_clients: 100,
-            message_ack_timeout: Duration::from_secs(30),
-            upstream_fan_out: 10,
-            max_upstream_batch: 10,
-            cleanup_interval: Duration::from_secs(1800),
-            check_entire_queue: false,
-            reported_sync: Duration::from_secs(5),
-            config_refresh: None,
-            prompt_redelivery: false,
-            local_configuration: None,
-            seed: 7,
-        });
-        Bench { core, now: Timestamp::from_millis(1_000_000), out: Vec::new(), callers: 0 }
+        Bench { core: Core::new(settings()), now: Timestamp::from_millis(1_000_000), out: Vec::new(), callers: 0 }
     }
 
     /// With a callee that takes calls.

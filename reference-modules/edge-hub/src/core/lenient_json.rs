@@ -11,13 +11,16 @@ mod date;
 mod number;
 mod rewrite;
 mod string;
+mod write;
+
+pub(crate) use write::is_integer;
 
 /// The product's cap; the root counts as one.
 const MAX_DEPTH: usize = 64;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::core) enum Json {
+pub(crate) enum Json {
     Null,
     /// The literal, a `new Name(...)`, or nothing between two commas.
     Undefined,
@@ -40,15 +43,15 @@ pub(in crate::core) enum Json {
 
 /// The text is not what the library takes for JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::core) struct NotJson;
+pub(crate) struct NotJson;
 
-pub(in crate::core) type Result<T> = std::result::Result<T, NotJson>;
+pub(crate) type Result<T> = std::result::Result<T, NotJson>;
 
 /// Reads one value, behind which only blanks and comments may stand.
 ///
 /// # Errors
 /// [`NotJson`].
-pub(super) fn read(text: &str) -> Result<Json> {
+pub(crate) fn read(text: &str) -> Result<Json> {
     let mut reader = Reader::new(text, MAX_DEPTH);
     reader.skip()?;
     let value = reader.value()?;
@@ -57,7 +60,7 @@ pub(super) fn read(text: &str) -> Result<Json> {
 }
 
 /// Reads a text from its begin to its end.
-pub(in crate::core) struct Reader<'t> {
+pub(crate) struct Reader<'t> {
     rest: &'t str,
     depth: usize,
     max_depth: usize,
