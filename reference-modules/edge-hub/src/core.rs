@@ -6,6 +6,7 @@
 //! - `ingress`: from a PUBLISH to copies in queues. An acknowledgement is put out only after the store confirmed every
 //!   copy.
 //! - `queue`, `endpoint`, `pump`: what waits for whom; `deliver` and `upstream` are the two kinds of receivers.
+//! - [`methods`]: calls that wait for a client, and for its answer.
 //! - `desired`, `configuration`, `reported`: the hub's own twin.
 //! - `twins`: the twins of everybody else.
 //! - [`routing`]: which message goes where.
@@ -24,6 +25,7 @@ mod events;
 mod ingress;
 mod input;
 pub(crate) mod lenient_json;
+pub mod methods;
 mod output;
 mod pump;
 mod queue;
@@ -46,6 +48,7 @@ pub use input::{
     AppendId, CloudMessageId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, Listening, PublishId, QueueId,
     SendId, SendOutcome, TwinRequestId,
 };
+pub use methods::{CallerId, MethodFailure, MethodOutcome};
 pub use output::{Copy, Output, Remembered, Verdict};
 pub use time::Timestamp;
 
@@ -56,6 +59,7 @@ use deliver::Delivery;
 use desired::Desired;
 use endpoint::Endpoint;
 use ingress::Appending;
+use methods::{Caller, Calls};
 use reported::Reported;
 use retry::Spread;
 use routing::{RoutingTable, Sink};
@@ -110,6 +114,9 @@ enum Timer {
     RefreshConfiguration,
     ApplyLate,
     AppendLate { append: AppendId },
+    MethodUnreachable { target: ClientId, rid: String },
+    MethodTimeout { rid: String },
+    HandOverMethods { target: ClientId },
     ReportRound,
 }
 
@@ -128,6 +135,9 @@ pub struct Core {
     deliveries: HashMap<DeliveryId, Delivery>,
     sends: HashMap<SendId, u32>,
     appends: HashMap<AppendId, Appending>,
+    calls: Calls,
+    /// Who called the hub's own method, by request id.
+    refreshing: HashMap<String, Caller>,
     routed: u64,
     taken: u64,
     swap_due: bool,
@@ -162,6 +172,8 @@ impl Core {
             deliveries: HashMap::new(),
             sends: HashMap::new(),
             appends: HashMap::new(),
+            calls: Calls::default(),
+            refreshing: HashMap::new(),
             routed: 0,
             taken: 0,
             swap_due: false,
@@ -237,7 +249,15 @@ impl Core {
             Input::UpstreamLost => self.upstream_is_gone(),
             Input::ListensAgain { client } => self.synchronise(&client),
             Input::DesiredChanged { client, patch, version } => self.desired_changed(&client, patch, version),
-            Input::CloudMethod { .. } | Input::CloudMessage { .. } => {}
+            Input::MethodCalled { caller, target, request } => {
+                self.method_called(Caller::Local(caller), target, request);
+            }
+            Input::CloudMethod { client, rid, name, payload } => self.cloud_method(client, rid, name, payload),
+            Input::MethodAnswered { connection, rid, status, payload } => {
+                self.method_answered(connection, &rid, &status, payload);
+            }
+            Input::IdentitiesRefreshed { rid, error } => self.identities_refreshed(&rid, error),
+            Input::CloudMessage { .. } => {}
             Input::Elapsed => {}
         }
     }
@@ -262,6 +282,9 @@ impl Core {
             }
             Timer::ApplyLate => self.apply_late(),
             Timer::AppendLate { append } => self.append_late(append),
+            Timer::MethodUnreachable { target, rid } => self.method_unreachable(&target, &rid),
+            Timer::MethodTimeout { rid } => self.method_timed_out(&rid),
+            Timer::HandOverMethods { target } => self.hand_over_methods(&target),
             Timer::ReportRound => self.report_round_due(),
         }
     }
@@ -276,6 +299,7 @@ impl Core {
                     self.out.push(Output::Close { connection: older.connection });
                 }
                 self.listens_no_more(&client, older.listening);
+                self.callee_displaced(older.connection);
                 self.receiver_gone(older, true);
             }
         }
@@ -295,6 +319,9 @@ impl Core {
         let before = std::mem::replace(&mut client.listening, listening);
         if before != listening {
             self.out.push(Output::Listen { client: identity.clone(), listening });
+        }
+        if listening.methods && !before.methods {
+            self.takes_methods(&identity);
         }
         if listening.desired && !before.desired {
             self.desired_subscribed(&identity);

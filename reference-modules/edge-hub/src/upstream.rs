@@ -4,6 +4,7 @@
 //! - `open`: a connection that stands, and what is under way on it.
 //! - `connection`: one MQTT connection.
 //! - `event`: a message as IoT Hub gets it.
+//! - [`registry`]: modules of the devices behind this one, over HTTPS.
 
 use std::collections::HashMap;
 use std::io;
@@ -26,6 +27,7 @@ mod connection;
 mod event;
 pub mod job;
 mod open;
+pub mod registry;
 mod session;
 
 use job::{Asker, Job, Notice};
@@ -111,6 +113,13 @@ impl Upstream {
                 });
             }
             ToUpstream::FetchTwin => self.fetch_twin(engine),
+            ToUpstream::RefreshIdentities { rid, clients } => {
+                let (scope, engine) = (self.context.scope.clone(), engine.clone());
+                tokio::spawn(async move {
+                    let error = scope.refresh_now(&clients).await.err().map(|error| error.to_string());
+                    engine.tell(Input::IdentitiesRefreshed { rid, error });
+                });
+            }
             ToUpstream::ReadTwin { client, request } => {
                 self.attend(engine, &client, Job::TwinGet { asker: Asker::Core(request) });
             }

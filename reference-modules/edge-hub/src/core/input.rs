@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::envelope::{Envelope, Telemetry, TwinChange};
+use super::methods::CallerId;
+use super::methods::request::MethodRequest;
 use super::time::Timestamp;
 use crate::identity::ClientId;
 
@@ -258,6 +260,33 @@ pub enum Input {
         patch: Bytes,
         /// The version IoT Hub named.
         version: Option<i64>,
+    },
+    /// Somebody in the process calls a method of a client; to be answered with [`super::Output::MethodReturned`].
+    MethodCalled {
+        /// Who waits.
+        caller: CallerId,
+        /// Whose method.
+        target: ClientId,
+        /// Which, and with what.
+        request: MethodRequest,
+    },
+    /// A client answered a call of its methods.
+    MethodAnswered {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Request id, as sent.
+        rid: String,
+        /// Status, as sent.
+        status: String,
+        /// Payload.
+        payload: Bytes,
+    },
+    /// Identities were read again.
+    IdentitiesRefreshed {
+        /// For which call of the hub's own method.
+        rid: String,
+        /// Why not, if so.
+        error: Option<String>,
     },
     /// The cloud calls a method of a client; to be answered with [`super::Output::AnswerCloudMethod`].
     CloudMethod {

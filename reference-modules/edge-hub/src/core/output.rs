@@ -9,6 +9,7 @@ use super::events::Event;
 use super::input::{
     AppendId, CloudMessageId, ConnectionId, DeliveryId, Listening, PublishId, QueueId, SendId, TwinRequestId,
 };
+use super::methods::{CallerId, MethodOutcome};
 use super::time::Timestamp;
 use crate::identity::ClientId;
 
@@ -150,6 +151,31 @@ pub enum Output {
         input: String,
         /// What.
         envelope: Arc<Envelope>,
+    },
+    /// Call a method of a client, whose answer is told with [`super::Input::MethodAnswered`].
+    CallMethod {
+        /// Whose.
+        connection: ConnectionId,
+        /// Names the call.
+        rid: String,
+        /// Method.
+        name: String,
+        /// Argument.
+        payload: Bytes,
+    },
+    /// A call of somebody in the process is over.
+    MethodReturned {
+        /// Who waits.
+        caller: CallerId,
+        /// What became of it.
+        outcome: MethodOutcome,
+    },
+    /// Read identities again, and tell with [`super::Input::IdentitiesRefreshed`].
+    RefreshIdentities {
+        /// For which call of the hub's own method.
+        rid: String,
+        /// Whose.
+        clients: Vec<ClientId>,
     },
     /// Close a connection without a word.
     Close {

@@ -53,7 +53,8 @@ impl Session {
         engine: Engine,
         notices: Option<mpsc::UnboundedSender<Notice>>,
     ) -> Session {
-        let listening = Listening { desired: notices.is_some(), ..Listening::default() };
+        let own = notices.is_some();
+        let listening = Listening { desired: own, methods: own, cloud_to_device: false };
         Session { context, client, engine, notices, listening, opened: 0, lost: false }
     }
 

@@ -362,12 +362,15 @@ impl Connection<'_> {
                     },
                 });
             }
+            Publish::MethodResponse { status, rid } => {
+                let connection = self.id;
+                self.head.engine.tell(Input::MethodAnswered { connection, rid, status, payload: publish.payload });
+                self.pending.settle_with(number, |_| {});
+            }
             Publish::Dropped if planted("PUB07-unknown-topic-closes-the-connection") => {
                 self.pending.settle_with(number, |due| due.close = true);
             }
-            Publish::MethodResponse { .. } | Publish::Dropped | Publish::Fault => {
-                self.pending.settle_with(number, |_| {})
-            }
+            Publish::Dropped | Publish::Fault => self.pending.settle_with(number, |_| {}),
         }
     }
 
@@ -425,6 +428,7 @@ impl Connection<'_> {
             }
             ToClient::Desired { version, patch } => Ok(self.desired_changed(version, &patch)),
             ToClient::Deliver { delivery, input, envelope } => self.deliver(delivery, &input, &envelope),
+            ToClient::CallMethod { rid, name, payload } => self.call_method(&rid, &name, &payload),
             ToClient::Close => Err(End::ByHub),
         }
     }
@@ -471,6 +475,23 @@ impl Connection<'_> {
             }
             None => self.settled(delivery, DeliveryOutcome::Delivered),
         }
+        Ok(true)
+    }
+
+    /// A request that no filter takes is dropped, and so is one whose name makes no topic.
+    fn call_method(&mut self, rid: &str, name: &str, payload: &[u8]) -> Result<bool, End> {
+        let topic = topics::method_request(name, rid);
+        let Some(granted) = self.subscriptions.granted(&topic) else { return Ok(false) };
+        let request = match wire::write_publish(&topic, (granted > 0).then(packet_id), payload) {
+            Ok(request) => request,
+            Err(_) if planted("O10-name-with-a-wildcard-closes-the-connection") => return Err(End::Abrupt),
+            Err(error) => {
+                tracing::warn!("Cannot call method {name} of {}: {error}", self.client);
+                return Ok(false);
+            }
+        };
+        self.in_flight(&request);
+        self.out.extend(request);
         Ok(true)
     }
 

@@ -61,6 +61,7 @@ pub enum Class {
 }
 
 const TWIN: &str = "$iothub/twin/";
+const METHOD_REQUEST: &str = "$iothub/methods/POST/";
 const METHOD_RESPONSE: &str = "$iothub/methods/res/";
 
 /// Reads the topic of a client's PUBLISH.
@@ -81,7 +82,7 @@ pub fn read(topic: &str) -> Publish {
 
 /// Classes a filter; `None` for one that has no effect.
 pub fn class(filter: &str) -> Option<Class> {
-    if filter.starts_with("$iothub/methods/POST/") {
+    if filter.starts_with(METHOD_REQUEST) {
         Some(Class::Methods)
     } else if filter.starts_with("$iothub/twin/PATCH/properties/desired/") {
         Some(Class::Desired)
@@ -119,6 +120,14 @@ pub fn desired(version: Option<i64>) -> String {
         Some(version) => format!("$iothub/twin/PATCH/properties/desired/?$version={version}"),
         None => String::from("$iothub/twin/PATCH/properties/desired/"),
     }
+}
+
+/// Topic of a call of a method. The name is not escaped.
+pub fn method_request(name: &str, rid: &str) -> String {
+    if planted("DM01-request-id-without-a-dollar") {
+        return format!("{METHOD_REQUEST}{name}/?rid={rid}");
+    }
+    format!("{METHOD_REQUEST}{name}/?$rid={rid}")
 }
 
 /// `^devices/.+/modules/.+/#$`
