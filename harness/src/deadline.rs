@@ -36,6 +36,10 @@ pub const TIME_LIMIT: Deadline = Deadline::new("TIME_LIMIT", 15);
 pub const REAUTHENTICATION: Deadline = Deadline::new("REAUTHENTICATION", 330);
 /// A message reaches the sinks its routes name.
 pub const ROUTING: Deadline = Deadline::new("ROUTING", 10);
+/// A method call is answered, at the latest with a 504 at the end of a response timeout of 5 s.
+pub const METHOD: Deadline = Deadline::new("METHOD", 10);
+/// A method call is answered whose response timeout is the one of the product's choice, 30 s.
+pub const PATIENT_METHOD: Deadline = Deadline::new("PATIENT_METHOD", 40);
 /// A changed configuration is seen to be in force.
 pub const CONFIGURATION: Deadline = Deadline::new("CONFIGURATION", 15);
 /// A reported property of the hub reaches the cloud. The product sends them every 5 s.
