@@ -10,11 +10,13 @@ use harness::runner::Test;
 pub mod at_work;
 pub mod attempt;
 mod cloud;
+mod delivery;
 pub mod mailbox;
+pub mod post;
 mod refused;
 
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
-    let sections = [refused::tests()];
+    let sections = [refused::tests(), delivery::tests()];
     sections.into_iter().flatten().collect()
 }

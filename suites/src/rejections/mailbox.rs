@@ -52,6 +52,11 @@ impl Mailbox {
         Ok(Self { raw, device, packets: 0, waiting: Vec::new(), hears_answers: false, session_present })
     }
 
+    /// Id of the device.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
     /// The filter of this device's messages.
     pub fn filter(device: &str) -> String {
         format!("devices/{device}/messages/devicebound/#")
@@ -99,6 +104,21 @@ impl Mailbox {
             return self.read_until(limit, "a message from the cloud", message).await;
         }
         Ok(self.waiting.remove(0))
+    }
+
+    /// A message from the cloud, if one comes before long.
+    ///
+    /// # Errors
+    /// That the hub closed the connection.
+    pub async fn glance(&mut self) -> Result<Option<Mail>, String> {
+        while self.waiting.is_empty() {
+            match deadline::GLANCE.wait("a message from the cloud", self.raw.next()).await {
+                Ok(Some(packet)) => self.waiting.extend(packet.publish().and_then(Mail::read)),
+                Ok(None) => return Err("the hub closed the connection".to_owned()),
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(Some(self.waiting.remove(0)))
     }
 
     /// Reads its twin from the cloud; whatever the cloud had for it before would have come before the answer. Gives
@@ -227,6 +247,12 @@ impl Mail {
 
 /// Properties that the cloud adds.
 const ADDED: [&str; 1] = ["iothub-ack"];
+
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "leaf device {}", self.device)
+    }
+}
 
 impl fmt::Display for Mail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
