@@ -13,10 +13,11 @@ mod cloud;
 mod delivery;
 pub mod mailbox;
 pub mod post;
+mod queue;
 mod refused;
 
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
-    let sections = [refused::tests(), delivery::tests()];
+    let sections = [queue::tests(), refused::tests(), delivery::tests()];
     sections.into_iter().flatten().collect()
 }

@@ -38,7 +38,8 @@ pub async fn settle(
         let state = |id: &str| queue.iter().find(|message| message.message_id == id).map(|message| message.state);
         let Some((id, _)) = wanted.iter().find(|(id, wanted)| state(id) != Some(*wanted)) else { return Ok(Ok(())) };
         if began.elapsed() > deadline::OUTCOME.limit {
-            let shown = state(id).map_or("unknown to the cloud".to_owned(), |state| format!("{state:?}").to_lowercase());
+            let shown =
+                state(id).map_or("unknown to the cloud".to_owned(), |state| format!("{state:?}").to_lowercase());
             let expired = Expired { deadline: deadline::OUTCOME, what: format!("the outcome of message {id}") };
             return Ok(Err(format!("message {id} is {shown}; {expired}")));
         }
@@ -55,7 +56,11 @@ pub async fn settle(
 /// [`StageError::Service`] when the cloud cannot be asked.
 pub async fn forbidden(iot_hub: &IotHub, from: u64, leaf: &str) -> Result<Vec<String>, StageError> {
     let calls = iot_hub.calls(from).await?;
-    Ok(calls.iter().filter(|call| is_about_files(call) || is_about_messages(call, leaf)).map(Value::to_string).collect())
+    Ok(calls
+        .iter()
+        .filter(|call| is_about_files(call) || is_about_messages(call, leaf))
+        .map(Value::to_string)
+        .collect())
 }
 
 fn is_about_files(call: &Value) -> bool {

@@ -46,8 +46,7 @@ impl Mailbox {
     /// [`StageError`] when the hub does not let it in.
     pub async fn open(environment: &Environment, device: &str, kept: bool) -> Result<Self, StageError> {
         let identity = Identity::LeafDevice(device.to_owned());
-        let (raw, session_present) =
-            enter(environment, &identity, |connect| connect.clean_session = !kept).await?;
+        let (raw, session_present) = enter(environment, &identity, |connect| connect.clean_session = !kept).await?;
         let device = device.to_owned();
         Ok(Self { raw, device, packets: 0, waiting: Vec::new(), hears_answers: false, session_present })
     }
@@ -78,7 +77,8 @@ impl Mailbox {
     pub async fn subscribe_to(&mut self, filter: &str, qos: u8) -> Result<(), String> {
         let id = self.packet();
         self.raw.write(&packet::subscribe(id, &[(filter, qos)])).await;
-        let granted = |packet: &Packet| packet.suback().filter(|(answered, _)| *answered == id).map(|(_, codes)| codes.to_vec());
+        let granted =
+            |packet: &Packet| packet.suback().filter(|(answered, _)| *answered == id).map(|(_, codes)| codes.to_vec());
         let granted = self.read_until(deadline::ACKNOWLEDGEMENT, "SUBACK", granted).await?;
         if granted == [qos.min(1)] { Ok(()) } else { Err(format!("SUBACK granting {granted:?}")) }
     }
@@ -235,7 +235,8 @@ impl Mail {
             sorted.sort();
             sorted
         };
-        let own: Properties = self.properties.iter().filter(|(name, _)| !ADDED.contains(&name.as_str())).cloned().collect();
+        let own: Properties =
+            self.properties.iter().filter(|(name, _)| !ADDED.contains(&name.as_str())).cloned().collect();
         let system = message.system.iter().all(|pair| self.system.contains(pair));
         on_topic
             && system

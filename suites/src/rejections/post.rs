@@ -161,7 +161,8 @@ impl Post<'_> {
         loop {
             let mut open = Vec::new();
             for message in messages {
-                let fate = cloud::fate(self.stage.environment().iot_hub(), mailbox.device(), &message.message_id).await?;
+                let fate =
+                    cloud::fate(self.stage.environment().iot_hub(), mailbox.device(), &message.message_id).await?;
                 open.extend(fate.filter(|fate| fate.state != MessageState::Completed));
             }
             let Some(first) = open.first() else { return Ok(()) };
@@ -193,7 +194,8 @@ impl Post<'_> {
             let fate = cloud::fate(self.stage.environment().iot_hub(), id, &message.message_id).await?;
             let pulled = fate.filter(|fate| fate.delivery_count > 0 || fate.state != MessageState::Enqueued);
             if let Some(fate) = pulled {
-                let observed = format!("{} is {:?}, handed out {} times", fate.message_id, fate.state, fate.delivery_count);
+                let observed =
+                    format!("{} is {:?}, handed out {} times", fate.message_id, fate.state, fate.delivery_count);
                 return Err(self.stop("the message waits in the cloud, never handed out", observed));
             }
         }
