@@ -74,6 +74,10 @@ impl Upstream {
                 },
                 Some(notice) = noticed.recv() => match notice {
                     Notice::Connected => {
+                        if heard {
+                            // Who knows what has changed meanwhile.
+                            self.context.scope.refresh_soon();
+                        }
                         heard = true;
                         engine.tell(Input::UpstreamConnected);
                         self.fetch_twin(&engine);

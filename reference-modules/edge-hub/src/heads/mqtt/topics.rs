@@ -106,6 +106,16 @@ pub fn input(receiver: &ClientId, input: &str, application: &Pairs, system: &Pai
     format!("devices/{device}/modules/{module}/inputs/{input}/{bag}").trim_end_matches('/').to_owned()
 }
 
+/// Topic of a cloud-to-device message. A module has none, but would have this one.
+pub fn cloud_to_device(receiver: &ClientId, application: &Pairs, system: &Pairs) -> String {
+    let address = match &receiver.module {
+        Some(module) => format!("devices/{}/modules/{module}/messages/devicebound", receiver.device),
+        None => format!("devices/{}/messages/devicebound", receiver.device),
+    };
+    let bag = bag::outgoing(application, system);
+    if bag.is_empty() { address } else { format!("{address}/{bag}") }
+}
+
 /// Topic of the answer to a twin request.
 pub fn twin_response(status: u16, rid: &str) -> String {
     format!("$iothub/twin/res/{status}/?$rid={rid}")
@@ -276,6 +286,10 @@ mod tests {
             "deliver" if text("to") == "input" => {
                 let receiver = ClientId::module(text("device"), text("module"));
                 Some(json!({"topic": input(&receiver, text("input"), &pairs("properties"), &pairs("system"))}))
+            }
+            "deliver" if text("to") == "c2d" => {
+                let receiver = ClientId::device(text("device"));
+                Some(json!({"topic": cloud_to_device(&receiver, &pairs("properties"), &pairs("system"))}))
             }
             _ => None,
         }
