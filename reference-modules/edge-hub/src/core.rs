@@ -40,7 +40,8 @@ pub use envelope::{Envelope, Telemetry, TwinChange};
 pub use events::Event;
 pub use ingress::MAX_MESSAGE_BYTES;
 pub use input::{
-    AppendId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, PublishId, QueueId, SendId, SendOutcome,
+    AppendId, CloudMessageId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, Listening, PublishId, QueueId,
+    SendId, SendOutcome,
 };
 pub use output::{Copy, Output, Remembered, Verdict};
 pub use time::Timestamp;
@@ -188,7 +189,7 @@ impl Core {
                 self.flush_reported();
             }
             Input::Connected { connection, client } => self.connected(connection, client),
-            Input::Subscribed { connection, inputs } => self.subscribed(connection, inputs),
+            Input::Subscribed { connection, inputs, listening } => self.subscribed(connection, inputs, listening),
             Input::Disconnected { connection } => self.disconnected(connection),
             Input::Published { publish, telemetry } => self.published(publish, telemetry),
             Input::TwinChanged { publish, change } => self.twin_changed(publish, change),
@@ -210,6 +211,8 @@ impl Core {
                 }
             }
             Input::UpstreamConnected => self.flush_reported(),
+            Input::UpstreamLost | Input::ListensAgain { .. } => {}
+            Input::DesiredChanged { .. } | Input::CloudMethod { .. } | Input::CloudMessage { .. } => {}
             Input::Elapsed => {}
         }
     }
@@ -246,6 +249,7 @@ impl Core {
                 if !planted("CONN16-older-connection-stays") {
                     self.out.push(Output::Close { connection: older.connection });
                 }
+                self.listens_no_more(&client, older.listening);
                 self.receiver_gone(older, true);
             }
         }
@@ -255,9 +259,16 @@ impl Core {
         self.flush_reported();
     }
 
-    fn subscribed(&mut self, connection: ConnectionId, inputs: bool) {
+    fn subscribed(&mut self, connection: ConnectionId, inputs: bool, listening: Listening) {
+        let Some(identity) = self.clients.identity(connection).cloned() else { return };
         let Some(client) = self.clients.by_connection(connection) else { return };
         client.inputs = inputs;
+        // Modules are not sent messages of the cloud, whatever they subscribe to.
+        let cloud_to_device = listening.cloud_to_device && identity.module.is_none();
+        let listening = Listening { cloud_to_device, ..listening };
+        if std::mem::replace(&mut client.listening, listening) != listening {
+            self.out.push(Output::Listen { client: identity, listening });
+        }
         if !inputs || !self.settings.prompt_redelivery {
             return;
         }
@@ -268,11 +279,18 @@ impl Core {
 
     fn disconnected(&mut self, connection: ConnectionId) {
         let Some((client, state)) = self.clients.disconnect(connection) else { return };
+        self.listens_no_more(&client, state.listening);
         let connected = self.clients.len();
         self.out.push(Output::Event(Event::ClientDisconnected { id: client.to_string(), connected }));
         self.receiver_gone(state, self.settings.prompt_redelivery);
         self.reported.disconnected(&client, &self.now.to_text());
         self.flush_reported();
+    }
+
+    fn listens_no_more(&mut self, client: &ClientId, listening: Listening) {
+        if listening.is_any() {
+            self.out.push(Output::Leave { client: client.clone() });
+        }
     }
 
     fn queue_opened(&mut self, queue: QueueId, checkpoint: u64, tail: u64, length: u64) {

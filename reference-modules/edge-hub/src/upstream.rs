@@ -1,6 +1,7 @@
 //! The connections to IoT Hub: MQTT, one session for each identity the hub acts for, its own among them.
 //!
-//! - [`session`]: the operations of one identity.
+//! - `session`: the operations of one identity; [`job`]: what it is asked to do.
+//! - `open`: a connection that stands, and what is under way on it.
 //! - `connection`: one MQTT connection.
 //! - `event`: a message as IoT Hub gets it.
 
@@ -23,9 +24,12 @@ use crate::workload::Workload;
 
 mod connection;
 mod event;
-pub mod session;
+pub mod job;
+mod open;
+mod session;
 
-use session::{Job, Notice, Session};
+use job::{Job, Notice};
+use session::Session;
 
 /// What every session needs.
 pub struct Context {
@@ -82,6 +86,7 @@ impl Upstream {
                         engine.tell(Input::UpstreamConnected);
                         self.fetch_twin(&engine);
                     }
+                    Notice::Lost => engine.tell(Input::UpstreamLost),
                     Notice::Desired(patch) => engine.tell(Input::DesiredPatch(patch)),
                 },
                 () = tokio::time::sleep(patience.saturating_sub(began.elapsed())), if !heard => {
@@ -126,6 +131,19 @@ impl Upstream {
                 });
             }
             ToUpstream::FetchTwin => self.fetch_twin(engine),
+            ToUpstream::Listen { client, listening } => self.attend(engine, &client, Job::Listen(listening)),
+            ToUpstream::Leave { client } => self.attend(engine, &client, Job::Leave),
+            ToUpstream::MethodResponse { client, rid, status, payload } => {
+                self.attend(engine, &client, Job::MethodResponse { rid, status, payload });
+            }
+            ToUpstream::Complete { client, message } => self.attend(engine, &client, Job::Complete(message)),
+        }
+    }
+
+    /// Gives a job that nobody waits for: sessions last as long as the hub.
+    fn attend(&self, engine: &Engine, client: &ClientId, job: Job) {
+        if let Err(error) = self.give(engine, client, job) {
+            tracing::warn!("{client} upstream: {error}");
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::envelope::{Envelope, Telemetry, TwinChange};
 use super::time::Timestamp;
 use crate::identity::ClientId;
@@ -39,6 +41,33 @@ pub struct DeliveryId(pub u64);
 /// One attempt to send messages upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SendId(pub u64);
+
+/// One cloud-to-device message, as one connection upstream got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CloudMessageId {
+    /// Connections of its session before and with this one.
+    pub connection: u64,
+    /// Packet id on it.
+    pub packet: u16,
+}
+
+/// What a client is to be told that comes from IoT Hub unasked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listening {
+    /// Changes of its desired properties.
+    pub desired: bool,
+    /// Calls of its methods.
+    pub methods: bool,
+    /// Cloud-to-device messages.
+    pub cloud_to_device: bool,
+}
+
+impl Listening {
+    /// Whether there is anything.
+    pub fn is_any(self) -> bool {
+        self.desired || self.methods || self.cloud_to_device
+    }
+}
 
 /// A message in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,12 +128,14 @@ pub enum Input {
         /// Who it is.
         client: ClientId,
     },
-    /// The client wants input messages, or does not any more.
+    /// What the client wants has changed.
     Subscribed {
         /// Its connection.
         connection: ConnectionId,
         /// Whether a filter for inputs stands.
         inputs: bool,
+        /// What other filters stand.
+        listening: Listening,
     },
     /// A connection ended.
     Disconnected {
@@ -190,6 +221,44 @@ pub enum Input {
     },
     /// The hub's own connection upstream stands (again).
     UpstreamConnected,
+    /// The hub's own connection upstream is gone.
+    UpstreamLost,
+    /// A client's connection upstream stands again after it was lost, and listens for what it did.
+    ListensAgain {
+        /// Whose.
+        client: ClientId,
+    },
+    /// Desired properties of a client changed.
+    DesiredChanged {
+        /// Whose.
+        client: ClientId,
+        /// The patch, byte for byte.
+        patch: Bytes,
+        /// The version IoT Hub named.
+        version: Option<i64>,
+    },
+    /// The cloud calls a method of a client; to be answered with [`super::Output::AnswerCloudMethod`].
+    CloudMethod {
+        /// Whose.
+        client: ClientId,
+        /// The cloud's id of the call.
+        rid: String,
+        /// Method.
+        name: String,
+        /// Argument.
+        payload: Bytes,
+    },
+    /// A message of the cloud for a device; to be completed with [`super::Output::CompleteCloudMessage`], or left.
+    CloudMessage {
+        /// For whom.
+        client: ClientId,
+        /// Names it, unless IoT Hub wants no acknowledgement.
+        message: Option<CloudMessageId>,
+        /// All properties, those of the system under their names on the wire (`$.to`).
+        properties: Vec<(String, Option<String>)>,
+        /// Content.
+        body: Bytes,
+    },
     /// Time went by.
     Elapsed,
 }

@@ -71,7 +71,7 @@ impl Bench {
 
     fn receiver(&mut self) {
         self.connect(RECEIVER, "receiver");
-        self.tell(Input::Subscribed { connection: RECEIVER, inputs: true });
+        self.tell(Input::Subscribed { connection: RECEIVER, inputs: true, listening: Listening::default() });
     }
 
     fn publish(&mut self, body: &str) -> PublishId {
@@ -249,7 +249,7 @@ fn a_takeover_fails_what_the_older_connection_had_not_acknowledged() {
     assert_eq!(bench.deliveries().len(), 1);
     let newer = ConnectionId(3);
     bench.connect(newer, "receiver");
-    bench.tell(Input::Subscribed { connection: newer, inputs: true });
+    bench.tell(Input::Subscribed { connection: newer, inputs: true, listening: Listening::default() });
     bench.wait(Duration::from_secs(1));
     assert_eq!(bench.deliveries().len(), 1, "without running out the 30 s");
 }

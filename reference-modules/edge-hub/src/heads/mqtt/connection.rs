@@ -19,7 +19,9 @@ use super::connect::{self, Accepted};
 use super::listener::Head;
 use super::subscriptions::Subscriptions;
 use super::topics::{self, Class, Publish};
-use crate::core::{ConnectionId, DeliveryId, DeliveryOutcome, Envelope, Input, PublishId, Telemetry, TwinChange};
+use crate::core::{
+    ConnectionId, DeliveryId, DeliveryOutcome, Envelope, Input, Listening, PublishId, Telemetry, TwinChange,
+};
 use crate::engine::ToClient;
 use crate::faults::{any_planted, planted};
 use crate::identity::ClientId;
@@ -73,6 +75,7 @@ struct Connection<'a> {
     subscriptions: Subscriptions,
     stored: bool,
     takes_inputs: bool,
+    listening: Listening,
     pending: Pending,
     unacknowledged: VecDeque<Option<DeliveryId>>,
     twins: mpsc::UnboundedSender<(u64, Vec<u8>)>,
@@ -102,6 +105,7 @@ pub async fn run(head: &Head, accepted: Accepted, doubted: Pin<&mut (dyn Future<
         subscriptions,
         stored: !connect.clean_session(),
         takes_inputs: false,
+        listening: Listening::default(),
         pending: Pending::default(),
         unacknowledged: VecDeque::new(),
         twins,
@@ -109,7 +113,7 @@ pub async fn run(head: &Head, accepted: Accepted, doubted: Pin<&mut (dyn Future<
         held: None,
         faults_before: faults().len(),
     };
-    connection.tell_inputs();
+    connection.tell_wants();
     let limit = keep_alive(connect.keep_alive(), head.settings.mqtt.max_keep_alive);
     let served = connection.serve(&mut stream, &mut received, &mut inbox, &mut answers, limit);
     let end = tokio::select! {
@@ -262,7 +266,7 @@ impl Connection<'_> {
             Packet::Unsubscribe(id, filters) => {
                 let known = filters.iter().filter(|filter| self.subscriptions.unsubscribe(filter)).count();
                 if planted("SESS05-unsubscribe-is-not-stored") {
-                    self.tell_inputs();
+                    self.tell_wants();
                 } else {
                     self.subscribed().await;
                 }
@@ -285,7 +289,7 @@ impl Connection<'_> {
     /// Returns when the core knows the client and what it wants, and what is to be kept of that is kept: SUBACK and
     /// UNSUBACK come behind both. From then on no message goes to an older connection of the client.
     async fn subscribed(&mut self) {
-        self.tell_inputs();
+        self.tell_wants();
         if self.stored {
             let document = serde_json::to_vec(&self.subscriptions).expect("filters are plain data");
             self.head.engine.remember(connect::document(&self.client), Some(document)).await;
@@ -294,11 +298,16 @@ impl Connection<'_> {
         }
     }
 
-    fn tell_inputs(&mut self) {
+    fn tell_wants(&mut self) {
         let inputs = self.subscriptions.wants(Class::Inputs);
-        if inputs != self.takes_inputs {
-            self.takes_inputs = inputs;
-            self.head.engine.tell(Input::Subscribed { connection: self.id, inputs });
+        let listening = Listening {
+            desired: self.subscriptions.wants(Class::Desired),
+            methods: self.subscriptions.wants(Class::Methods),
+            cloud_to_device: self.subscriptions.wants(Class::CloudToDevice),
+        };
+        if (inputs, listening) != (self.takes_inputs, self.listening) {
+            (self.takes_inputs, self.listening) = (inputs, listening);
+            self.head.engine.tell(Input::Subscribed { connection: self.id, inputs, listening });
         }
     }
 
