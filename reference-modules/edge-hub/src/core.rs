@@ -6,6 +6,7 @@
 //! - `ingress`: from a PUBLISH to copies in queues. An acknowledgement is put out only after the store confirmed every
 //!   copy.
 //! - `queue`, `endpoint`, `pump`: what waits for whom; `deliver` and `upstream` are the two kinds of receivers.
+//! - `cloud_to_device`: messages of the cloud, which are in no queue.
 //! - `desired`, `configuration`, `reported`: the hub's own twin.
 //! - [`routing`]: which message goes where.
 
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 mod clients;
+mod cloud_to_device;
 mod configuration;
 pub mod date;
 mod deliver;
@@ -36,6 +38,7 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
+pub use cloud_to_device::CloudMessage;
 pub use envelope::{Envelope, Telemetry, TwinChange};
 pub use events::Event;
 pub use ingress::MAX_MESSAGE_BYTES;
@@ -48,7 +51,8 @@ pub use time::Timestamp;
 
 use crate::faults::planted;
 use crate::identity::ClientId;
-use clients::{Arrival, Clients};
+use clients::{Arrival, Client, Clients};
+use cloud_to_device::CloudToDevice;
 use deliver::Delivery;
 use desired::Desired;
 use endpoint::Endpoint;
@@ -114,6 +118,7 @@ pub struct Core {
     /// Source of all ids handed out.
     ids: u64,
     clients: Clients,
+    cloud_to_device: CloudToDevice,
     deliveries: HashMap<DeliveryId, Delivery>,
     sends: HashMap<SendId, u32>,
     appends: HashMap<AppendId, Appending>,
@@ -145,6 +150,7 @@ impl Core {
             spread: Spread::new(settings.seed),
             ids: 0,
             clients: Clients::new(settings.max_connected_clients),
+            cloud_to_device: CloudToDevice::default(),
             deliveries: HashMap::new(),
             sends: HashMap::new(),
             appends: HashMap::new(),
@@ -199,7 +205,11 @@ impl Core {
             Input::Stored { append, offsets } => self.stored(append, offsets.as_deref()),
             Input::Read { queue, entries, next } => self.entries_read(queue, entries, next),
             Input::Cleaned { queue, expired, remaining } => self.cleaned(queue, expired, remaining),
-            Input::Settled { delivery, outcome } => self.delivery_settled(delivery, outcome),
+            Input::Settled { delivery, outcome } => {
+                if !self.cloud_message_settled(delivery, outcome) {
+                    self.delivery_settled(delivery, outcome);
+                }
+            }
             Input::Sent { send, accepted, outcome } => self.sent(send, accepted, outcome),
             Input::Twin(document) => self.whole_twin(&document),
             Input::DesiredPatch(patch) => self.desired_patch(&patch),
@@ -211,8 +221,10 @@ impl Core {
                 }
             }
             Input::UpstreamConnected => self.flush_reported(),
-            Input::UpstreamLost | Input::ListensAgain { .. } => {}
-            Input::DesiredChanged { .. } | Input::CloudMethod { .. } | Input::CloudMessage { .. } => {}
+            Input::UpstreamLost => {}
+            Input::ListensAgain { client } => self.cloud_messages_come_again(&client),
+            Input::DesiredChanged { .. } | Input::CloudMethod { .. } => {}
+            Input::CloudMessage { client, id, message } => self.cloud_message(client, id, message),
             Input::Elapsed => {}
         }
     }
@@ -249,25 +261,30 @@ impl Core {
                 if !planted("CONN16-older-connection-stays") {
                     self.out.push(Output::Close { connection: older.connection });
                 }
-                self.listens_no_more(&client, older.listening);
+                self.listens_no_more(&client, &older);
                 self.receiver_gone(older, true);
             }
         }
         let connected = self.clients.len();
         self.out.push(Output::Event(Event::ClientConnected { id: client.to_string(), connected }));
+        if client.module.is_none() && planted("C2D09-every-device-is-listened-for") {
+            let listening = Listening { cloud_to_device: true, ..Listening::default() };
+            self.out.push(Output::Listen { client: client.clone(), listening });
+        }
         self.reported.connected(&client, &self.now.to_text());
         self.flush_reported();
     }
 
     fn subscribed(&mut self, connection: ConnectionId, inputs: bool, listening: Listening) {
         let Some(identity) = self.clients.identity(connection).cloned() else { return };
+        let listening = self.entitled(&identity, listening);
         let Some(client) = self.clients.by_connection(connection) else { return };
         client.inputs = inputs;
-        // Modules are not sent messages of the cloud, whatever they subscribe to.
-        let cloud_to_device = listening.cloud_to_device && identity.module.is_none();
-        let listening = Listening { cloud_to_device, ..listening };
         if std::mem::replace(&mut client.listening, listening) != listening {
             self.out.push(Output::Listen { client: identity, listening });
+        }
+        if listening.cloud_to_device {
+            self.cloud_messages_wanted(connection);
         }
         if !inputs || !self.settings.prompt_redelivery {
             return;
@@ -279,7 +296,7 @@ impl Core {
 
     fn disconnected(&mut self, connection: ConnectionId) {
         let Some((client, state)) = self.clients.disconnect(connection) else { return };
-        self.listens_no_more(&client, state.listening);
+        self.listens_no_more(&client, &state);
         let connected = self.clients.len();
         self.out.push(Output::Event(Event::ClientDisconnected { id: client.to_string(), connected }));
         self.receiver_gone(state, self.settings.prompt_redelivery);
@@ -287,8 +304,11 @@ impl Core {
         self.flush_reported();
     }
 
-    fn listens_no_more(&mut self, client: &ClientId, listening: Listening) {
-        if listening.is_any() {
+    fn listens_no_more(&mut self, client: &ClientId, state: &Client) {
+        // A message left unsettled is free for others once its connection upstream is closed.
+        let left = self.cloud_to_device.has_left(state.connection);
+        self.cloud_to_device.forget(state.connection);
+        if (state.listening.is_any() || left) && !planted("O03-session-of-an-absent-device-stays") {
             self.out.push(Output::Leave { client: client.clone() });
         }
     }

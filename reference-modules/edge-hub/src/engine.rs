@@ -13,8 +13,8 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{
-    AppendId, CloudMessageId, ConnectionId, Core, DeliveryId, Envelope, Event, Input, Listening, Output, Remembered,
-    SendId, Timestamp, Verdict,
+    AppendId, CloudMessage, CloudMessageId, ConnectionId, Core, DeliveryId, Envelope, Event, Input, Listening, Output,
+    Remembered, SendId, Timestamp, Verdict,
 };
 use crate::faults::planted;
 use crate::identity::ClientId;
@@ -44,6 +44,15 @@ pub enum ToClient {
         input: String,
         /// What.
         envelope: Arc<Envelope>,
+    },
+    /// Deliver a message of the cloud, and tell [`Input::Settled`] when the client has it.
+    DeliverFromCloud {
+        /// Names the attempt.
+        delivery: DeliveryId,
+        /// Whom IoT Hub sent it to.
+        to: ClientId,
+        /// What.
+        message: Arc<CloudMessage>,
     },
     /// Close without a word.
     Close,
@@ -379,6 +388,9 @@ impl Worker {
             }
             Output::Deliver { connection, delivery, input, envelope } => {
                 self.to_client(connection, ToClient::Deliver { delivery, input, envelope })
+            }
+            Output::DeliverFromCloud { connection, delivery, to, message } => {
+                self.to_client(connection, ToClient::DeliverFromCloud { delivery, to, message });
             }
             Output::Close { connection } => self.to_client(connection, ToClient::Close),
             Output::Send { send, sender, messages } => self.to_upstream(ToUpstream::Send { send, sender, messages }),

@@ -100,9 +100,8 @@ impl Identities {
             let before = known.clone();
             change(&mut known);
             if planted("AUTH007-disabled-later-is-not-noticed") {
-                let enabled = |identity: &&mut ServiceIdentity| {
-                    before.get(&identity.client).is_some_and(|before| before.enabled)
-                };
+                let enabled =
+                    |identity: &&mut ServiceIdentity| before.get(&identity.client).is_some_and(|before| before.enabled);
                 known.values_mut().filter(enabled).for_each(|identity| identity.enabled = true);
             }
             *known != before

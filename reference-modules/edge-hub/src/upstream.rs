@@ -3,7 +3,7 @@
 //! - `session`: the operations of one identity; [`job`]: what it is asked to do.
 //! - `open`: a connection that stands, and what is under way on it.
 //! - `connection`: one MQTT connection.
-//! - `event`: a message as IoT Hub gets it.
+//! - `event`: a message as IoT Hub gets it; `cloud_message`: one as IoT Hub sends it.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,6 +22,7 @@ use crate::scope::client::Scope;
 use crate::settings::Settings;
 use crate::workload::Workload;
 
+mod cloud_message;
 mod connection;
 mod event;
 pub mod job;

@@ -118,6 +118,12 @@ impl Clients {
         self.clients.values().filter(|client| client.inputs).map(|client| client.connection)
     }
 
+    /// Connections of all these.
+    pub fn connections(&self, whose: impl Fn(&ClientId) -> bool) -> Vec<ConnectionId> {
+        let whose = self.clients.iter().filter(|(client, _)| whose(client));
+        whose.map(|(_, state)| state.connection).collect()
+    }
+
     /// How many are connected.
     pub fn len(&self) -> usize {
         self.clients.len()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::cloud_to_device::CloudMessage;
 use super::envelope::{Envelope, Telemetry, TwinChange};
 use super::time::Timestamp;
 use crate::identity::ClientId;
@@ -34,7 +35,7 @@ pub struct QueueId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AppendId(pub u64);
 
-/// One attempt to deliver a message to a module.
+/// One attempt to deliver a message to a module or device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(pub u64);
 
@@ -89,14 +90,14 @@ impl Entry {
     }
 }
 
-/// How a delivery to a module ended.
+/// How a delivery to a client ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The module has it.
+    /// The client has it.
     Delivered,
     /// It may succeed later: no filter accepts it, or the connection is gone.
     Failed,
-    /// The module does not want it.
+    /// The client does not want it, or can never have it.
     Rejected,
 }
 
@@ -192,7 +193,7 @@ pub enum Input {
         /// Entries that remain.
         remaining: u64,
     },
-    /// A delivery to a module ended.
+    /// A delivery to a module or device ended.
     Settled {
         /// Which.
         delivery: DeliveryId,
@@ -253,11 +254,9 @@ pub enum Input {
         /// For whom.
         client: ClientId,
         /// Names it, unless IoT Hub wants no acknowledgement.
-        message: Option<CloudMessageId>,
-        /// All properties, those of the system under their names on the wire (`$.to`).
-        properties: Vec<(String, Option<String>)>,
-        /// Content.
-        body: Bytes,
+        id: Option<CloudMessageId>,
+        /// The message.
+        message: CloudMessage,
     },
     /// Time went by.
     Elapsed,

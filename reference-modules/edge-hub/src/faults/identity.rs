@@ -13,4 +13,6 @@ pub const IDS: &[&str] = &[
     "AUTH009-removed-client-stays",
     "AUTH010-credentials-are-looked-at-once",
     "AUTH011-nobody-is-believed-without-iot-hub",
+    "S23-disabled-sender-blocks-the-queue",
+    "U20-sender-out-of-scope-blocks-the-queue",
 ];

@@ -59,7 +59,8 @@ pub struct Open {
     /// Whether it is to be closed once nothing is under way.
     pub leaving: bool,
     client: ClientId,
-    listening: Listening,
+    /// `None` before anything was said about it.
+    listening: Option<Listening>,
     requests: HashMap<String, Request>,
     asked: u64,
     hears_responses: bool,
@@ -72,7 +73,7 @@ impl Open {
             connection,
             number,
             client,
-            listening: Listening::default(),
+            listening: None,
             leaving: false,
             sendings: VecDeque::new(),
             requests: HashMap::new(),
@@ -82,22 +83,20 @@ impl Open {
         }
     }
 
-    /// Subscribes what is to be listened for and unsubscribes what is not.
+    /// Subscribes what is to be listened for and unsubscribes what is not, what IoT Hub remembers included.
     pub async fn listen(&mut self, listening: Listening) -> io::Result<()> {
-        let before = std::mem::replace(&mut self.listening, listening);
+        let first = self.listening.is_none();
+        let before = self.listening.replace(listening).unwrap_or_default();
+        let remembered = first && self.connection.resumed;
         let mut on = Vec::new();
         let mut off = Vec::new();
         for (filter, was, is) in [
             (format!("{DESIRED}#"), before.desired, listening.desired),
             (format!("{METHODS}#"), before.methods, listening.methods),
-            (
-                format!("devices/{}{DEVICEBOUND}/#", self.client.device),
-                before.cloud_to_device,
-                listening.cloud_to_device,
-            ),
+            (self.devicebound(), before.cloud_to_device, listening.cloud_to_device),
         ] {
-            match (was, is) {
-                (false, true) => on.push(filter),
+            match (was || remembered, is) {
+                (_, true) if !was => on.push(filter),
                 (true, false) => off.push(filter),
                 _ => {}
             }
@@ -111,6 +110,13 @@ impl Open {
             self.write(wire::write_unsubscribe(id, &off)).await?;
         }
         Ok(())
+    }
+
+    fn devicebound(&self) -> String {
+        match &self.client.module {
+            Some(module) => format!("devices/{}/modules/{module}{DEVICEBOUND}/#", self.client.device),
+            None => format!("devices/{}{DEVICEBOUND}/#", self.client.device),
+        }
     }
 
     /// Hears answers to twin requests.

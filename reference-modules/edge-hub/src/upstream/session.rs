@@ -11,13 +11,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::connection::{self, Connection};
 use super::job::{Job, Notice};
 use super::open::{DESIRED, DEVICEBOUND, METHODS, Open, RESPONSES, Request, Sending};
-use super::{Context, PING_PERIOD, event};
+use super::{Context, PING_PERIOD, cloud_message, event};
 use crate::core::{CloudMessageId, Input, Listening, SendOutcome};
 use crate::engine::{Engine, now};
-use crate::heads::mqtt::bag;
+use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::wire::{self, Incoming, Packet};
 
@@ -80,6 +80,10 @@ impl Session {
                 }
                 Err(error) => {
                     tracing::warn!("Cannot connect {} upstream: {error}", self.client);
+                    if self.notices.is_none() && connection::is_refusal(&error) {
+                        // The identity may be gone, disabled, or have another key.
+                        self.context.scope.refresh_one(&self.client).await;
+                    }
                     pause = (pause * 2).clamp(AGAIN.0, AGAIN.1);
                     self.refuse(first, &mut inbox);
                 }
@@ -228,10 +232,9 @@ impl Session {
         let Incoming { topic, id, payload, .. } = publish;
         // A message for the device is acknowledged when the device has it.
         if let Some((_, bag)) = topic.split_once(DEVICEBOUND).filter(|_| topic.starts_with("devices/")) {
-            let message = id.map(|packet| CloudMessageId { connection: open.number, packet });
-            let properties = bag::read(bag.trim_matches('/')).unwrap_or_default();
-            let client = self.client.clone();
-            self.engine.tell(Input::CloudMessage { client, message, properties, body: payload });
+            let id = id.map(|packet| CloudMessageId { connection: open.number, packet });
+            let message = cloud_message::read(bag.trim_matches('/'), payload);
+            self.engine.tell(Input::CloudMessage { client: self.client.clone(), id, message });
             return Ok(());
         }
         if let Some(id) = id {
@@ -281,6 +284,8 @@ impl Session {
                 let outcome = match self.context.scope.identities.get(&self.client) {
                     Some(identity) if identity.enabled => SendOutcome::Failed,
                     None if !self.context.scope.is_known() => SendOutcome::Failed,
+                    Some(_) if planted("S23-disabled-sender-blocks-the-queue") => SendOutcome::Failed,
+                    None if planted("U20-sender-out-of-scope-blocks-the-queue") => SendOutcome::Failed,
                     _ => SendOutcome::SenderGone,
                 };
                 self.engine.tell(Input::Sent { send, accepted: 0, outcome });

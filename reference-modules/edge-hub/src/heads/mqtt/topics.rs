@@ -8,7 +8,7 @@ use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::percent::{escaped_byte, unescape_if};
 
-use super::bag::{self, Pairs};
+use super::bag::{self, Pair, Pairs};
 
 /// What a client's PUBLISH asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,13 +107,14 @@ pub fn input(receiver: &ClientId, input: &str, application: &Pairs, system: &Pai
 }
 
 /// Topic of a cloud-to-device message. A module has none, but would have this one.
-pub fn cloud_to_device(receiver: &ClientId, application: &Pairs, system: &Pairs) -> String {
+pub fn cloud_to_device(receiver: &ClientId, application: &[Pair], system: &[Pair]) -> String {
     let address = match &receiver.module {
         Some(module) => format!("devices/{}/modules/{module}/messages/devicebound", receiver.device),
         None => format!("devices/{}/messages/devicebound", receiver.device),
     };
     let bag = bag::outgoing(application, system);
-    if bag.is_empty() { address } else { format!("{address}/{bag}") }
+    let bare = bag.is_empty() && !planted("C2D01-topic-without-a-bag-ends-with-a-slash");
+    if bare { address } else { format!("{address}/{bag}") }
 }
 
 /// Topic of the answer to a twin request.
