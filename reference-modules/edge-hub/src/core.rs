@@ -44,7 +44,7 @@ pub use events::Event;
 pub use ingress::MAX_MESSAGE_BYTES;
 pub use input::{
     AppendId, CloudMessageId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, Listening, PublishId, QueueId,
-    SendId, SendOutcome,
+    ReportOutcome, SendId, SendOutcome,
 };
 pub use output::{Copy, Output, Remembered, Verdict};
 pub use time::Timestamp;
@@ -214,9 +214,9 @@ impl Core {
             Input::Twin(document) => self.whole_twin(&document),
             Input::DesiredPatch(patch) => self.desired_patch(&patch),
             Input::TwinUnobtainable(why) => self.twin_unobtainable(&why),
-            Input::Reported { accepted } => {
-                self.reported.answered(accepted);
-                if accepted {
+            Input::Reported { outcome } => {
+                self.reported.answered(outcome);
+                if outcome != ReportOutcome::Failed {
                     self.flush_reported();
                 }
             }
@@ -277,6 +277,9 @@ impl Core {
 
     fn subscribed(&mut self, connection: ConnectionId, inputs: bool, listening: Listening) {
         let Some(identity) = self.clients.identity(connection).cloned() else { return };
+        if planted("CONN02-subscriptions-outlive-their-connection") {
+            self.clients.remember(&identity, inputs, listening);
+        }
         let listening = self.entitled(&identity, listening);
         let Some(client) = self.clients.by_connection(connection) else { return };
         client.inputs = inputs;

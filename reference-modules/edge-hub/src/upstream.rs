@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::{Input, SendOutcome};
+use crate::core::{Input, ReportOutcome, SendOutcome};
 use crate::dial::Dialler;
 use crate::engine::{Engine, ToUpstream};
 use crate::identity::ClientId;
@@ -127,8 +127,12 @@ impl Upstream {
                 let (this, engine) = (self.clone(), engine.clone());
                 tokio::spawn(async move {
                     let answer = this.report(&engine, &this.own, Bytes::from(patch)).await;
-                    let accepted = answer.is_ok_and(|(status, _)| status < 300);
-                    engine.tell(Input::Reported { accepted });
+                    let outcome = match answer {
+                        Ok((..300, _)) => ReportOutcome::Accepted,
+                        Ok((400 | 413, _)) => ReportOutcome::Refused,
+                        _ => ReportOutcome::Failed,
+                    };
+                    engine.tell(Input::Reported { outcome });
                 });
             }
             ToUpstream::FetchTwin => self.fetch_twin(engine),

@@ -112,6 +112,17 @@ pub enum SendOutcome {
     SenderGone,
 }
 
+/// How an update of the hub's own reported properties ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportOutcome {
+    /// IoT Hub has it.
+    Accepted,
+    /// It may succeed later.
+    Failed,
+    /// IoT Hub does not take it.
+    Refused,
+}
+
 /// Something happened outside.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -215,10 +226,10 @@ pub enum Input {
     DesiredPatch(String),
     /// The hub's own twin could not be read in all the time there was.
     TwinUnobtainable(String),
-    /// IoT Hub answered an update of the hub's own reported properties.
+    /// An update of the hub's own reported properties ended.
     Reported {
-        /// Whether it took it.
-        accepted: bool,
+        /// How.
+        outcome: ReportOutcome,
     },
     /// The hub's own connection upstream stands (again).
     UpstreamConnected,

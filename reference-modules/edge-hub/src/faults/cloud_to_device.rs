@@ -21,6 +21,8 @@ pub const IDS: &[&str] = &[
     "C2D09-every-device-is-listened-for",
     "C2D10-kept-for-the-next-connection",
     "C2D11-devices-are-shown-messages-of-others",
+    "FILE03-upload-is-granted",
+    "FILE03-upload-topic-closes-the-connection",
     "O03-session-of-an-absent-device-stays",
     "O07-resubscribing-does-not-resume",
 ];

@@ -13,6 +13,13 @@ pub const IDS: &[&str] = &[
     "AUTH009-removed-client-stays",
     "AUTH010-credentials-are-looked-at-once",
     "AUTH011-nobody-is-believed-without-iot-hub",
+    "AUTH011-scope-goes-with-the-process",
+    "CONN02-subscriptions-outlive-their-connection",
+    "CONN03-connected-client-is-not-reported",
+    "CONN03-time-of-connecting-is-missing",
+    "CONN04-time-of-leaving-is-missing",
+    "CONN05-slash-is-escaped",
+    "CONN07-hub-lists-itself",
     "S23-disabled-sender-blocks-the-queue",
     "U20-sender-out-of-scope-blocks-the-queue",
 ];

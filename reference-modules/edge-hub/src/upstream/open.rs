@@ -85,9 +85,13 @@ impl Open {
 
     /// Subscribes what is to be listened for and unsubscribes what is not, what IoT Hub remembers included.
     pub async fn listen(&mut self, listening: Listening) -> io::Result<()> {
-        let first = self.listening.is_none();
-        let before = self.listening.replace(listening).unwrap_or_default();
-        let remembered = first && self.connection.resumed;
+        let said = self.listening.replace(listening);
+        let of_device = self.client.module.is_none();
+        let before = match said {
+            Some(said) => said,
+            None if self.connection.resumed => Listening { desired: true, methods: true, cloud_to_device: of_device },
+            None => Listening::default(),
+        };
         let mut on = Vec::new();
         let mut off = Vec::new();
         for (filter, was, is) in [
@@ -95,9 +99,9 @@ impl Open {
             (format!("{METHODS}#"), before.methods, listening.methods),
             (self.devicebound(), before.cloud_to_device, listening.cloud_to_device),
         ] {
-            match (was || remembered, is) {
-                (_, true) if !was => on.push(filter),
+            match (was, is) {
                 (true, false) => off.push(filter),
+                (was, true) if !was || said.is_none() => on.push(filter),
                 _ => {}
             }
         }

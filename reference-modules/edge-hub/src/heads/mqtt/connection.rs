@@ -50,6 +50,9 @@ pub fn is_barred(client: &ClientId) -> bool {
     planted("ERR05-fault-bars-the-identity") && faults().contains(client)
 }
 
+/// Where devices ask IoT Hub, but no edgeHub, for leave to upload a file.
+const UPLOADS: &str = "$iothub/files/POST/";
+
 /// Where a planted fault cuts bodies.
 const LARGE_BODY_BYTES: usize = 200_000;
 
@@ -376,6 +379,17 @@ impl Connection<'_> {
                 }
             }
             Publish::TwinPatch { rid } => self.twin_patch(number, rid, publish.payload),
+            Publish::Dropped if publish.topic.starts_with(UPLOADS) && planted("FILE03-upload-is-granted") => {
+                let topic = publish.topic.replacen("POST", "res/200", 1);
+                let granted = br#"{"correlationId":"1","sasToken":"?sig=x"}"#;
+                self.out.extend(wire::write_publish(&topic, None, granted).unwrap_or_default());
+                self.pending.settle_with(number, |_| {});
+            }
+            Publish::Dropped
+                if publish.topic.starts_with(UPLOADS) && planted("FILE03-upload-topic-closes-the-connection") =>
+            {
+                self.pending.settle_with(number, |due| due.close = true);
+            }
             Publish::Dropped if planted("PUB07-unknown-topic-closes-the-connection") => {
                 self.pending.settle_with(number, |due| due.close = true);
             }
