@@ -25,4 +25,5 @@ pub const IDS: &[&str] = &[
     "FILE03-upload-topic-closes-the-connection",
     "O03-session-of-an-absent-device-stays",
     "O07-resubscribing-does-not-resume",
+    "Q09-lost-listener-waits-for-something-to-send",
 ];
