@@ -126,6 +126,8 @@ pub struct Core {
     taken: u64,
     swap_due: bool,
     last_message_id: Option<String>,
+    /// Whose message a module got last: only a planted fault keeps this.
+    heard_last: HashMap<ClientId, ClientId>,
     endpoints: BTreeMap<u32, Endpoint>,
     by_sink: BTreeMap<Sink, u32>,
     endpoints_created: u32,
@@ -158,6 +160,7 @@ impl Core {
             taken: 0,
             swap_due: false,
             last_message_id: None,
+            heard_last: HashMap::new(),
             endpoints: BTreeMap::new(),
             by_sink: BTreeMap::new(),
             endpoints_created: 0,

@@ -27,7 +27,12 @@ pub(super) struct Appending {
 
 impl Core {
     /// A client sent telemetry.
-    pub(super) fn published(&mut self, publish: PublishId, telemetry: Telemetry) {
+    pub(super) fn published(&mut self, publish: PublishId, mut telemetry: Telemetry) {
+        if planted("CHAIN01-module-speaks-for-whom-it-heard") {
+            if let Some(heard) = self.heard_last.get(&telemetry.sender) {
+                telemetry.sender = heard.clone();
+            }
+        }
         let output = telemetry
             .system
             .iter()
