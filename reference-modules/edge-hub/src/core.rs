@@ -6,6 +6,7 @@
 //! - `ingress`: from a PUBLISH to copies in queues. An acknowledgement is put out only after the store confirmed every
 //!   copy.
 //! - `queue`, `endpoint`, `pump`: what waits for whom; `deliver` and `upstream` are the two kinds of receivers.
+//! - `cloud_to_device`: messages of the cloud, which are in no queue.
 //! - `desired`, `configuration`, `reported`: the hub's own twin.
 //! - [`routing`]: which message goes where.
 
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 mod clients;
+mod cloud_to_device;
 mod configuration;
 pub mod date;
 mod deliver;
@@ -36,18 +38,21 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
+pub use cloud_to_device::CloudMessage;
 pub use envelope::{Envelope, Telemetry, TwinChange};
 pub use events::Event;
 pub use ingress::MAX_MESSAGE_BYTES;
 pub use input::{
-    AppendId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, PublishId, QueueId, SendId, SendOutcome,
+    AppendId, CloudMessageId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, Listening, PublishId, QueueId,
+    ReportOutcome, SendId, SendOutcome,
 };
 pub use output::{Copy, Output, Remembered, Verdict};
 pub use time::Timestamp;
 
 use crate::faults::planted;
 use crate::identity::ClientId;
-use clients::{Arrival, Clients};
+use clients::{Arrival, Client, Clients};
+use cloud_to_device::CloudToDevice;
 use deliver::Delivery;
 use desired::Desired;
 use endpoint::Endpoint;
@@ -113,6 +118,7 @@ pub struct Core {
     /// Source of all ids handed out.
     ids: u64,
     clients: Clients,
+    cloud_to_device: CloudToDevice,
     deliveries: HashMap<DeliveryId, Delivery>,
     sends: HashMap<SendId, u32>,
     appends: HashMap<AppendId, Appending>,
@@ -146,6 +152,7 @@ impl Core {
             spread: Spread::new(settings.seed),
             ids: 0,
             clients: Clients::new(settings.max_connected_clients),
+            cloud_to_device: CloudToDevice::default(),
             deliveries: HashMap::new(),
             sends: HashMap::new(),
             appends: HashMap::new(),
@@ -191,7 +198,7 @@ impl Core {
                 self.flush_reported();
             }
             Input::Connected { connection, client } => self.connected(connection, client),
-            Input::Subscribed { connection, inputs } => self.subscribed(connection, inputs),
+            Input::Subscribed { connection, inputs, listening } => self.subscribed(connection, inputs, listening),
             Input::Disconnected { connection } => self.disconnected(connection),
             Input::Published { publish, telemetry } => self.published(publish, telemetry),
             Input::TwinChanged { publish, change } => self.twin_changed(publish, change),
@@ -201,18 +208,26 @@ impl Core {
             Input::Stored { append, offsets } => self.stored(append, offsets.as_deref()),
             Input::Read { queue, entries, next } => self.entries_read(queue, entries, next),
             Input::Cleaned { queue, expired, remaining } => self.cleaned(queue, expired, remaining),
-            Input::Settled { delivery, outcome } => self.delivery_settled(delivery, outcome),
+            Input::Settled { delivery, outcome } => {
+                if !self.cloud_message_settled(delivery, outcome) {
+                    self.delivery_settled(delivery, outcome);
+                }
+            }
             Input::Sent { send, accepted, outcome } => self.sent(send, accepted, outcome),
             Input::Twin(document) => self.whole_twin(&document),
             Input::DesiredPatch(patch) => self.desired_patch(&patch),
             Input::TwinUnobtainable(why) => self.twin_unobtainable(&why),
-            Input::Reported { accepted } => {
-                self.reported.answered(accepted);
-                if accepted {
+            Input::Reported { outcome } => {
+                self.reported.answered(outcome);
+                if outcome != ReportOutcome::Failed {
                     self.flush_reported();
                 }
             }
             Input::UpstreamConnected => self.flush_reported(),
+            Input::UpstreamLost => {}
+            Input::ListensAgain { client } => self.cloud_messages_come_again(&client),
+            Input::DesiredChanged { .. } | Input::CloudMethod { .. } => {}
+            Input::CloudMessage { client, id, message } => self.cloud_message(client, id, message),
             Input::Elapsed => {}
         }
     }
@@ -249,18 +264,34 @@ impl Core {
                 if !planted("CONN16-older-connection-stays") {
                     self.out.push(Output::Close { connection: older.connection });
                 }
+                self.listens_no_more(&client, &older);
                 self.receiver_gone(older, true);
             }
         }
         let connected = self.clients.len();
         self.out.push(Output::Event(Event::ClientConnected { id: client.to_string(), connected }));
+        if client.module.is_none() && planted("C2D09-every-device-is-listened-for") {
+            let listening = Listening { cloud_to_device: true, ..Listening::default() };
+            self.out.push(Output::Listen { client: client.clone(), listening });
+        }
         self.reported.connected(&client, &self.now.to_text());
         self.flush_reported();
     }
 
-    fn subscribed(&mut self, connection: ConnectionId, inputs: bool) {
+    fn subscribed(&mut self, connection: ConnectionId, inputs: bool, listening: Listening) {
+        let Some(identity) = self.clients.identity(connection).cloned() else { return };
+        if planted("CONN02-subscriptions-outlive-their-connection") {
+            self.clients.remember(&identity, inputs, listening);
+        }
+        let listening = self.entitled(&identity, listening);
         let Some(client) = self.clients.by_connection(connection) else { return };
         client.inputs = inputs;
+        if std::mem::replace(&mut client.listening, listening) != listening {
+            self.out.push(Output::Listen { client: identity, listening });
+        }
+        if listening.cloud_to_device {
+            self.cloud_messages_wanted(connection);
+        }
         if !inputs || !self.settings.prompt_redelivery {
             return;
         }
@@ -271,11 +302,21 @@ impl Core {
 
     fn disconnected(&mut self, connection: ConnectionId) {
         let Some((client, state)) = self.clients.disconnect(connection) else { return };
+        self.listens_no_more(&client, &state);
         let connected = self.clients.len();
         self.out.push(Output::Event(Event::ClientDisconnected { id: client.to_string(), connected }));
         self.receiver_gone(state, self.settings.prompt_redelivery);
         self.reported.disconnected(&client, &self.now.to_text());
         self.flush_reported();
+    }
+
+    fn listens_no_more(&mut self, client: &ClientId, state: &Client) {
+        // A message left unsettled is free for others once its connection upstream is closed.
+        let left = self.cloud_to_device.has_left(state.connection);
+        self.cloud_to_device.forget(state.connection);
+        if (state.listening.is_any() || left) && !planted("O03-session-of-an-absent-device-stays") {
+            self.out.push(Output::Leave { client: client.clone() });
+        }
     }
 
     fn queue_opened(&mut self, queue: QueueId, checkpoint: u64, tail: u64, length: u64) {

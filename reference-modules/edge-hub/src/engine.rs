@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{
-    AppendId, ConnectionId, Core, DeliveryId, Envelope, Event, Input, Output, Remembered, SendId, Timestamp, Verdict,
+    AppendId, CloudMessage, CloudMessageId, ConnectionId, Core, DeliveryId, Envelope, Event, Input, Listening, Output,
+    Remembered, SendId, Timestamp, Verdict,
 };
 use crate::faults::planted;
 use crate::identity::ClientId;
@@ -43,6 +45,15 @@ pub enum ToClient {
         /// What.
         envelope: Arc<Envelope>,
     },
+    /// Deliver a message of the cloud, and tell [`Input::Settled`] when the client has it.
+    DeliverFromCloud {
+        /// Names the attempt.
+        delivery: DeliveryId,
+        /// Whom IoT Hub sent it to.
+        to: ClientId,
+        /// What.
+        message: Arc<CloudMessage>,
+    },
     /// Close without a word.
     Close,
 }
@@ -66,6 +77,36 @@ pub enum ToUpstream {
     },
     /// Read the hub's own twin, and tell [`Input::Twin`].
     FetchTwin,
+    /// Listen for this on a client's connection, and tell what comes.
+    Listen {
+        /// Whose.
+        client: ClientId,
+        /// For what; nothing else.
+        listening: Listening,
+    },
+    /// A client that listened is gone: close its connection.
+    Leave {
+        /// Whose.
+        client: ClientId,
+    },
+    /// Answer [`Input::CloudMethod`].
+    MethodResponse {
+        /// Who was called.
+        client: ClientId,
+        /// The cloud's id of the call.
+        rid: String,
+        /// The client's status.
+        status: i32,
+        /// The client's answer.
+        payload: Bytes,
+    },
+    /// Acknowledge [`Input::CloudMessage`].
+    Complete {
+        /// Whose.
+        client: ClientId,
+        /// Which.
+        message: CloudMessageId,
+    },
 }
 
 /// What the engine tells the process.
@@ -348,10 +389,21 @@ impl Worker {
             Output::Deliver { connection, delivery, input, envelope } => {
                 self.to_client(connection, ToClient::Deliver { delivery, input, envelope })
             }
+            Output::DeliverFromCloud { connection, delivery, to, message } => {
+                self.to_client(connection, ToClient::DeliverFromCloud { delivery, to, message });
+            }
             Output::Close { connection } => self.to_client(connection, ToClient::Close),
             Output::Send { send, sender, messages } => self.to_upstream(ToUpstream::Send { send, sender, messages }),
             Output::Report { patch } => self.to_upstream(ToUpstream::Report { patch }),
             Output::FetchTwin => self.to_upstream(ToUpstream::FetchTwin),
+            Output::Listen { client, listening } => self.to_upstream(ToUpstream::Listen { client, listening }),
+            Output::Leave { client } => self.to_upstream(ToUpstream::Leave { client }),
+            Output::AnswerCloudMethod { client, rid, status, payload } => {
+                self.to_upstream(ToUpstream::MethodResponse { client, rid, status, payload });
+            }
+            Output::CompleteCloudMessage { client, message } => {
+                self.to_upstream(ToUpstream::Complete { client, message });
+            }
             Output::Ready => self.reached(Milestone::Ready),
             Output::CannotStart { reason } => self.reached(Milestone::CannotStart(reason)),
             Output::Event(event) => (self.observer)(&event),

@@ -1,8 +1,9 @@
 //! The connections to IoT Hub: MQTT, one session for each identity the hub acts for, its own among them.
 //!
-//! - [`session`]: the operations of one identity.
+//! - `session`: the operations of one identity; [`job`]: what it is asked to do.
+//! - `open`: a connection that stands, and what is under way on it.
 //! - `connection`: one MQTT connection.
-//! - `event`: a message as IoT Hub gets it.
+//! - `event`: a message as IoT Hub gets it; `cloud_message`: one as IoT Hub sends it.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::{Input, SendOutcome};
+use crate::core::{Input, ReportOutcome, SendOutcome};
 use crate::dial::Dialler;
 use crate::engine::{Engine, ToUpstream};
 use crate::identity::ClientId;
@@ -21,11 +22,15 @@ use crate::scope::client::Scope;
 use crate::settings::Settings;
 use crate::workload::Workload;
 
+mod cloud_message;
 mod connection;
 mod event;
-pub mod session;
+pub mod job;
+mod open;
+mod session;
 
-use session::{Job, Notice, Session};
+use job::{Job, Notice};
+use session::Session;
 
 /// What every session needs.
 pub struct Context {
@@ -74,10 +79,15 @@ impl Upstream {
                 },
                 Some(notice) = noticed.recv() => match notice {
                     Notice::Connected => {
+                        if heard {
+                            // Who knows what has changed meanwhile.
+                            self.context.scope.refresh_soon();
+                        }
                         heard = true;
                         engine.tell(Input::UpstreamConnected);
                         self.fetch_twin(&engine);
                     }
+                    Notice::Lost => engine.tell(Input::UpstreamLost),
                     Notice::Desired(patch) => engine.tell(Input::DesiredPatch(patch)),
                 },
                 () = tokio::time::sleep(patience.saturating_sub(began.elapsed())), if !heard => {
@@ -117,11 +127,28 @@ impl Upstream {
                 let (this, engine) = (self.clone(), engine.clone());
                 tokio::spawn(async move {
                     let answer = this.report(&engine, &this.own, Bytes::from(patch)).await;
-                    let accepted = answer.is_ok_and(|(status, _)| status < 300);
-                    engine.tell(Input::Reported { accepted });
+                    let outcome = match answer {
+                        Ok((..300, _)) => ReportOutcome::Accepted,
+                        Ok((400 | 413, _)) => ReportOutcome::Refused,
+                        _ => ReportOutcome::Failed,
+                    };
+                    engine.tell(Input::Reported { outcome });
                 });
             }
             ToUpstream::FetchTwin => self.fetch_twin(engine),
+            ToUpstream::Listen { client, listening } => self.attend(engine, &client, Job::Listen(listening)),
+            ToUpstream::Leave { client } => self.attend(engine, &client, Job::Leave),
+            ToUpstream::MethodResponse { client, rid, status, payload } => {
+                self.attend(engine, &client, Job::MethodResponse { rid, status, payload });
+            }
+            ToUpstream::Complete { client, message } => self.attend(engine, &client, Job::Complete(message)),
+        }
+    }
+
+    /// Gives a job that nobody waits for: sessions last as long as the hub.
+    fn attend(&self, engine: &Engine, client: &ClientId, job: Job) {
+        if let Err(error) = self.give(engine, client, job) {
+            tracing::warn!("{client} upstream: {error}");
         }
     }
 

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use super::cloud_to_device::CloudMessage;
 use super::envelope::Envelope;
 use super::events::Event;
-use super::input::{AppendId, ConnectionId, DeliveryId, PublishId, QueueId, SendId};
+use super::input::{AppendId, CloudMessageId, ConnectionId, DeliveryId, Listening, PublishId, QueueId, SendId};
 use super::time::Timestamp;
 use crate::identity::ClientId;
 
@@ -122,6 +125,17 @@ pub enum Output {
         /// What.
         envelope: Arc<Envelope>,
     },
+    /// Deliver a message of the cloud, and tell with [`super::Input::Settled`] when the device has it.
+    DeliverFromCloud {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Names the attempt.
+        delivery: DeliveryId,
+        /// Whom IoT Hub sent it to.
+        to: ClientId,
+        /// What.
+        message: Arc<CloudMessage>,
+    },
     /// Close a connection without a word.
     Close {
         /// Which.
@@ -143,6 +157,36 @@ pub enum Output {
     },
     /// Read the hub's own twin, and tell with [`super::Input::Twin`].
     FetchTwin,
+    /// Listen for this on a client's own connection upstream, which is kept open for it.
+    Listen {
+        /// Whose.
+        client: ClientId,
+        /// For what; nothing else.
+        listening: Listening,
+    },
+    /// A client that listened is gone: close its connection upstream when nothing is under way on it.
+    Leave {
+        /// Whose.
+        client: ClientId,
+    },
+    /// Answer a call from the cloud.
+    AnswerCloudMethod {
+        /// Who was called.
+        client: ClientId,
+        /// The cloud's id of the call.
+        rid: String,
+        /// The client's status.
+        status: i32,
+        /// The client's answer.
+        payload: Bytes,
+    },
+    /// Tell IoT Hub that a device has its message.
+    CompleteCloudMessage {
+        /// Whose.
+        client: ClientId,
+        /// Which.
+        message: CloudMessageId,
+    },
     /// A configuration is in force: protocol heads may open.
     Ready,
     /// There will be no configuration: the process must end.

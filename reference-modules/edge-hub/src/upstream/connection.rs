@@ -32,6 +32,8 @@ pub struct Connection {
     stream: TlsStream<TcpStream>,
     received: BytesMut,
     last_id: u16,
+    /// Whether IoT Hub remembers filters of an earlier connection.
+    pub resumed: bool,
 }
 
 impl Connection {
@@ -63,11 +65,15 @@ impl Connection {
             stream: context.dialler.dial(identity.upstream_host(), 8883).await?,
             received: BytesMut::new(),
             last_id: 0,
+            resumed: false,
         };
         connection.write(&connect.map_err(io::Error::other)?).await?;
         match connection.next().await? {
-            Packet::Connack(0) => Ok(connection),
-            Packet::Connack(code) => Err(io::Error::other(format!("IoT Hub refused {client} with code {code}"))),
+            Packet::Connack { code: 0, present } => Ok(Connection { resumed: present, ..connection }),
+            Packet::Connack { code, .. } => {
+                let why = format!("IoT Hub refused {client} with code {code}");
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+            }
             _ => Err(io::Error::other("IoT Hub did not answer CONNECT with CONNACK")),
         }
     }
@@ -103,11 +109,16 @@ impl Connection {
     }
 }
 
+/// Whether a connection was not opened because of who wants it.
+pub fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
 /// A token for another identity, signed with its key.
 fn token(context: &Context, client: &ClientId, now: Timestamp) -> io::Result<String> {
     let stored = context.scope.identities.get(client);
     let Some(Authentication::Sas { primary, .. }) = stored.map(|identity| identity.authentication) else {
-        return Err(io::Error::other(format!("no key for {client}")));
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("no key for {client}")));
     };
     let key = STANDARD.decode(primary).map_err(io::Error::other)?;
     let host = &context.settings.identity.iot_hub;
