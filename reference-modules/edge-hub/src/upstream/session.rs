@@ -122,7 +122,9 @@ impl Session {
     }
 
     async fn open(&mut self) -> io::Result<Open> {
-        let opened = Connection::open(&self.context, &self.client, now());
+        // Nothing may come unasked for a client that is gone.
+        let clean = self.notices.is_none() && !self.listening.is_any();
+        let opened = Connection::open(&self.context, &self.client, clean, now());
         let connection = tokio::time::timeout(self.limit(), opened).await??;
         self.opened += 1;
         let mut open = Open::new(connection, self.opened, self.client.clone());
