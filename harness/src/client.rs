@@ -2,6 +2,7 @@
 
 pub mod client_hello;
 pub mod http;
+pub mod https;
 pub mod iot_hub;
 pub mod mqtt;
 pub mod property_bag;

@@ -3,7 +3,7 @@
 //! - `session`: the operations of one identity; [`job`]: what it is asked to do.
 //! - `open`: a connection that stands, and what is under way on it.
 //! - `connection`: one MQTT connection.
-//! - `event`: a message as IoT Hub gets it.
+//! - `event`: a message as IoT Hub gets it; `cloud_message`: one as IoT Hub sends it.
 //! - [`registry`]: modules of the devices behind this one, over HTTPS.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::{Input, SendOutcome};
+use crate::core::{Input, ReportOutcome, SendOutcome};
 use crate::dial::Dialler;
 use crate::engine::{Engine, ToUpstream};
 use crate::identity::ClientId;
@@ -23,6 +23,7 @@ use crate::scope::client::Scope;
 use crate::settings::Settings;
 use crate::workload::Workload;
 
+mod cloud_message;
 mod connection;
 mod event;
 pub mod job;
@@ -80,6 +81,10 @@ impl Upstream {
                 },
                 Some(notice) = noticed.recv() => match notice {
                     Notice::Connected => {
+                        if heard {
+                            // Who knows what has changed meanwhile.
+                            self.context.scope.refresh_soon();
+                        }
                         heard = true;
                         engine.tell(Input::UpstreamConnected);
                         self.fetch_twin(&engine);
@@ -108,8 +113,12 @@ impl Upstream {
                 let (this, engine) = (self.clone(), engine.clone());
                 tokio::spawn(async move {
                     let answer = this.report(&engine, Bytes::from(patch)).await;
-                    let accepted = answer.is_ok_and(|(status, _)| status < 300);
-                    engine.tell(Input::Reported { accepted });
+                    let outcome = match answer {
+                        Ok((..300, _)) => ReportOutcome::Accepted,
+                        Ok((400 | 413, _)) => ReportOutcome::Refused,
+                        _ => ReportOutcome::Failed,
+                    };
+                    engine.tell(Input::Reported { outcome });
                 });
             }
             ToUpstream::FetchTwin => self.fetch_twin(engine),

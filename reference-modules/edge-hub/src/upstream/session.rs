@@ -11,13 +11,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::connection::{self, Connection};
 use super::job::{Job, Notice};
 use super::open::{DESIRED, DEVICEBOUND, METHODS, Open, RESPONSES, Request, Sending};
-use super::{Context, PING_PERIOD, event};
+use super::{Context, PING_PERIOD, cloud_message, event};
 use crate::core::{CloudMessageId, Input, Listening, SendOutcome};
 use crate::engine::{Engine, now};
-use crate::heads::mqtt::bag;
+use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::wire::{self, Incoming, Packet};
 
@@ -81,6 +81,10 @@ impl Session {
                 }
                 Err(error) => {
                     tracing::warn!("Cannot connect {} upstream: {error}", self.client);
+                    if self.notices.is_none() && connection::is_refusal(&error) {
+                        // The identity may be gone, disabled, or have another key.
+                        self.context.scope.refresh_one(&self.client).await;
+                    }
                     pause = (pause * 2).clamp(AGAIN.0, AGAIN.1);
                     self.refuse(first, &mut inbox);
                 }
@@ -95,9 +99,10 @@ impl Session {
             return Some(None);
         }
         loop {
+            let comes_back = !self.lost || !planted("Q09-lost-listener-waits-for-something-to-send");
             let job = tokio::select! {
                 job = inbox.recv() => job?,
-                () = tokio::time::sleep(pause), if self.listening.is_any() => return Some(None),
+                () = tokio::time::sleep(pause), if self.listening.is_any() && comes_back => return Some(None),
             };
             if let Some(job) = self.needs_connection(job) {
                 return Some(Some(job));
@@ -118,7 +123,9 @@ impl Session {
     }
 
     async fn open(&mut self) -> io::Result<Open> {
-        let opened = Connection::open(&self.context, &self.client, now());
+        // Nothing may come unasked for a client that is gone.
+        let clean = self.notices.is_none() && !self.listening.is_any();
+        let opened = Connection::open(&self.context, &self.client, clean, now());
         let connection = tokio::time::timeout(self.limit(), opened).await??;
         self.opened += 1;
         let mut open = Open::new(connection, self.opened, self.client.clone());
@@ -229,10 +236,9 @@ impl Session {
         let Incoming { topic, id, payload, .. } = publish;
         // A message for the device is acknowledged when the device has it.
         if let Some((_, bag)) = topic.split_once(DEVICEBOUND).filter(|_| topic.starts_with("devices/")) {
-            let message = id.map(|packet| CloudMessageId { connection: open.number, packet });
-            let properties = bag::read(bag.trim_matches('/')).unwrap_or_default();
-            let client = self.client.clone();
-            self.engine.tell(Input::CloudMessage { client, message, properties, body: payload });
+            let id = id.map(|packet| CloudMessageId { connection: open.number, packet });
+            let message = cloud_message::read(bag.trim_matches('/'), payload);
+            self.engine.tell(Input::CloudMessage { client: self.client.clone(), id, message });
             return Ok(());
         }
         if let Some(id) = id {
@@ -299,6 +305,8 @@ impl Session {
         match self.context.scope.identities.get(&self.client) {
             Some(identity) if identity.enabled => SendOutcome::Failed,
             None if !self.context.scope.is_known() => SendOutcome::Failed,
+            Some(_) if planted("S23-disabled-sender-blocks-the-queue") => SendOutcome::Failed,
+            None if planted("U20-sender-out-of-scope-blocks-the-queue") => SendOutcome::Failed,
             _ => SendOutcome::SenderGone,
         }
     }
