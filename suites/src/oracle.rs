@@ -11,6 +11,7 @@
 //! - `document`: the desired properties of `$edgeHub` as a whole.
 //! - `table`: from a configuration to deliveries.
 //! - [`mqtt`]: the texts of the MQTT head, as pure functions.
+//! - [`method`]: direct methods over HTTPS: who may call, what is read, what the caller gets.
 //! - [`mqtt_stream`]: what a client's packets ask for, before any of that.
 //!
 //! Source throughout: Azure/iotedge 55353a64, `Microsoft.Azure.Devices.Routing.Core`, as observed by running it.
@@ -22,6 +23,7 @@ mod document;
 mod evaluate;
 mod function;
 mod json;
+pub mod method;
 pub mod mqtt;
 pub mod mqtt_stream;
 mod number;

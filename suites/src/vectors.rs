@@ -1,11 +1,12 @@
 //! Results recorded from the product's code, replayed: what a program answers, and whether that agrees.
 //!
-//! - `routing`, `mqtt`: the oracle's answers, by kind of row.
+//! - `routing`, `mqtt`, `methods`: the oracle's answers, by kind of row.
 //! - `compare`: when an answer agrees with the recorded result.
 //!
 //! What the files ask is listed in `fixtures/vectors/README.md`.
 
 mod compare;
+mod methods;
 mod mqtt;
 mod routing;
 
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 
 /// What the oracle answers to one row; `None` for kinds of row it has no opinion on.
 pub fn answer(row: &Value) -> Option<Value> {
-    routing::answer(row).or_else(|| mqtt::answer(row))
+    routing::answer(row).or_else(|| mqtt::answer(row)).or_else(|| methods::answer(row))
 }
 
 /// Whether a row is of a kind that is answered but not compared.
@@ -32,7 +33,7 @@ pub fn not_compared(row: &Value) -> Option<&'static str> {
 }
 
 /// Members of a row that identify it in a list of differences.
-const SHOWN: [&str; 13] = [
+const SHOWN: [&str; 14] = [
     "condition",
     "route",
     "pattern",
@@ -46,6 +47,7 @@ const SHOWN: [&str; 13] = [
     "username",
     "token",
     "nowMs",
+    "body",
 ];
 
 /// What identifies a row in a list of differences.

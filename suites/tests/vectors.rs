@@ -55,3 +55,8 @@ fn user_names_agree() {
 fn tokens_agree() {
     agrees(include_str!("../../fixtures/vectors/sas-token.jsonl"));
 }
+
+#[test]
+fn method_requests_agree() {
+    agrees(include_str!("../../fixtures/vectors/method-request.jsonl"));
+}

@@ -249,7 +249,7 @@ fn number(text: &str) -> Option<f64> {
 
 /// Whether the reader makes a date of a text: date and time to the second with `T` between, up to seven digits of
 /// fraction, a zone or none; or `/Date(1)/`.
-fn looks_like_date(text: &[u16]) -> bool {
+pub(super) fn looks_like_date(text: &[u16]) -> bool {
     let Ok(text) = String::from_utf16(text) else { return false };
     if let Some(inner) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
         return epoch(inner);
