@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 
-use crate::deadline::{self, Expired};
+use crate::deadline::{self, Deadline, Expired};
 
 /// Where requests go.
 #[derive(Clone)]
@@ -30,6 +30,7 @@ pub struct Origin {
 /// A client of one origin. Requests go one after another over one connection.
 pub struct HttpClient {
     origin: Origin,
+    limit: Deadline,
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
 
@@ -45,7 +46,13 @@ pub struct Answer {
 impl HttpClient {
     /// A client that dials when the first request is made.
     pub fn new(origin: Origin) -> Self {
-        Self { origin, connection: Mutex::new(None) }
+        Self { origin, limit: deadline::CONNECT, connection: Mutex::new(None) }
+    }
+
+    /// The same client with another limit for each answer.
+    #[must_use]
+    pub fn waiting(self, limit: Deadline) -> Self {
+        Self { limit, ..self }
     }
 
     /// Sends one request and reads the whole answer.
@@ -74,7 +81,7 @@ impl HttpClient {
             }
             request.body(Full::new(Bytes::from(body.clone().unwrap_or_default())))
         };
-        deadline::CONNECT
+        self.limit
             .wait(what(), async {
                 let written = || request().map_err(|source| HttpError::Request { what: what(), source });
                 let mut connection = self.connection.lock().await;
