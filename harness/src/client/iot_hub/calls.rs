@@ -24,7 +24,7 @@ impl IotHub {
     /// # Errors
     /// As [`IotHub::patch_desired`].
     pub async fn next_call(&self) -> Result<u64, ServiceError> {
-        let answer = self.call(Method::GET, "/edgecert/calls?from=0&limit=0&wait_ms=0", None).await?;
+        let answer = self.call(Method::GET, "/edgecert/calls/next", None).await?;
         Ok(answer["next"].as_u64().unwrap_or_default())
     }
 

@@ -49,8 +49,6 @@ pub enum MessageState {
     Locked,
     /// The device has it.
     Completed,
-    /// The device refused it.
-    Rejected,
     /// Its time was over.
     Expired,
     /// It was handed over too often.
@@ -68,6 +66,9 @@ pub struct DeliveryLimits {
     /// How often a message is handed out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_delivery_count: Option<u64>,
+    /// How long a message is kept when its sender does not say, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_to_live_ms: Option<u64>,
 }
 
 impl CloudMessage {
@@ -112,8 +113,20 @@ impl IotHub {
     /// # Errors
     /// As [`IotHub::patch_desired`].
     pub async fn device_queue(&self, device: &str) -> Result<Vec<QueuedMessage>, ServiceError> {
-        let path = format!("/edgecert/cloud_to_device/{}", sas::escape(device));
-        let answer = self.call(Method::GET, &path, None).await?;
+        self.queue_at(&format!("/edgecert/cloud_to_device/{}", sas::escape(device))).await
+    }
+
+    /// The same of a module. Nobody but the cloud hands out messages to modules.
+    ///
+    /// # Errors
+    /// As [`IotHub::patch_desired`].
+    pub async fn module_queue(&self, device: &str, module: &str) -> Result<Vec<QueuedMessage>, ServiceError> {
+        let (device, module) = (sas::escape(device), sas::escape(module));
+        self.queue_at(&format!("/edgecert/cloud_to_device/{device}?module={module}")).await
+    }
+
+    async fn queue_at(&self, path: &str) -> Result<Vec<QueuedMessage>, ServiceError> {
+        let answer = self.call(Method::GET, path, None).await?;
         serde_json::from_value(answer["messages"].clone())
             .map_err(|source| ServiceError::NotJson { what: format!("GET {path}"), source })
     }
