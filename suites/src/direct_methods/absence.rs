@@ -56,7 +56,8 @@ async fn missing(
     let expected = answer::not_found(&client_id(environment, target));
     judged(requirement, &expected, &answered, &steps).or_else(|| {
         let took = began.elapsed();
-        (took > PROMPT).then(|| broken("METHOD-INV-08", format!("an answer within {PROMPT:?}"), format!("{took:?}"), &steps))
+        (took > PROMPT)
+            .then(|| broken("METHOD-INV-08", format!("an answer within {PROMPT:?}"), format!("{took:?}"), &steps))
     })
 }
 

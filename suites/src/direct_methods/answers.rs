@@ -10,7 +10,7 @@ use harness::runner::{Test, Worker};
 use harness::stage::{Stage, StageError};
 use proptest::prelude::*;
 use proptest::sample::select;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::ground::{Callee, Calling, METER, OPERATOR, PUMP, body, device, judged, module, request};
 use crate::course::{broken, ended};
@@ -53,8 +53,24 @@ pub fn tests() -> Vec<Test> {
 type Drawn = (String, String);
 
 /// What the topic of an answer can say; `+` and `#` cannot stand in a topic.
-const SPELLED: [&str; 16] =
-    ["007", " 5", "5 ", "-0", "-1", "2147483647", "-2147483648", "2147483648", "%2B5", "1e3", "2.0", "0x10", "", "abc", " ", "-"];
+const SPELLED: [&str; 16] = [
+    "007",
+    " 5",
+    "5 ",
+    "-0",
+    "-1",
+    "2147483647",
+    "-2147483648",
+    "2147483648",
+    "%2B5",
+    "1e3",
+    "2.0",
+    "0x10",
+    "",
+    "abc",
+    " ",
+    "-",
+];
 
 fn answers() -> impl Strategy<Value = Drawn> {
     let status = prop_oneof![
@@ -145,7 +161,8 @@ async fn one_by_one(worker: &mut Worker) -> Result<Outcome, StageError> {
     for status in SPELLED.into_iter().chain(["200", "0", "404", "500", "1000"]) {
         let payload = json!({ "told": status }).to_string();
         let found =
-            relayed(stage, &mut meter, OPERATOR, requirement(status, &payload), status, &payload, str::to_owned).await?;
+            relayed(stage, &mut meter, OPERATOR, requirement(status, &payload), status, &payload, str::to_owned)
+                .await?;
         if found.is_some() {
             return Ok(ended(found));
         }
@@ -155,6 +172,6 @@ async fn one_by_one(worker: &mut Worker) -> Result<Outcome, StageError> {
     if found.is_some() {
         return Ok(ended(found));
     }
-    let itself = relayed(stage, &mut operator, OPERATOR, "METHOD-INV-29", "202", &Value::Null.to_string(), str::to_owned);
+    let itself = relayed(stage, &mut operator, OPERATOR, "METHOD-INV-29", "202", "null", str::to_owned);
     Ok(ended(itself.await?))
 }

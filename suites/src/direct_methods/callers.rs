@@ -95,7 +95,8 @@ const HEADERS: [Option<&str>; 17] = [
 ];
 
 /// Texts in the place of a token.
-const TEXTS: [&str; 5] = ["Bearer abc", "Basic dXNlcjpwYXNz", "SharedAccessSignature", "SharedAccessSignature x", "sr=a&sig=b&se=1"];
+const TEXTS: [&str; 5] =
+    ["Bearer abc", "Basic dXNlcjpwYXNz", "SharedAccessSignature", "SharedAccessSignature x", "sr=a&sig=b&se=1"];
 
 impl Shown {
     fn header(&self, environment: &Environment) -> Option<String> {
@@ -211,9 +212,7 @@ async fn judge(
             let observed = format!("the call comes to {}", callee.identity);
             Ok(Some(broken(requirement, expected.to_string(), observed, &steps)))
         }
-        (Some(expected), Err(Err(observed))) => {
-            Ok(Some(broken(requirement, expected.to_string(), observed, &steps)))
-        }
+        (Some(expected), Err(Err(observed))) => Ok(Some(broken(requirement, expected.to_string(), observed, &steps))),
         (Some(expected), Err(Ok(answered))) => {
             let found = judged(requirement, &expected, &answered, &steps);
             if found.is_some() {
@@ -248,7 +247,8 @@ async fn one_by_one(worker: &mut Worker) -> Result<Outcome, StageError> {
     }
     // Before credentials are looked at.
     rows.push(("METHOD-AUTH-02", Some("elsewhere/operator".to_owned()), None));
-    for text in TEXTS.into_iter().map(str::to_owned).chain([long_ago, own.replacen("SharedAccess", "sharedaccess", 1)]) {
+    for text in TEXTS.into_iter().map(str::to_owned).chain([long_ago, own.replacen("SharedAccess", "sharedaccess", 1)])
+    {
         rows.push(("METHOD-AUTH-03", Some(operator.clone()), Some(text)));
     }
     rows.push(("METHOD-AUTH-03", Some(operator.clone()), None));

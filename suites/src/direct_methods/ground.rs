@@ -219,8 +219,7 @@ pub async fn nothing_else(
 ) -> Result<Result<(), String>, StageError> {
     const MARKER: &str = "marker";
     let body = body(MARKER, &Value::Null).to_string();
-    let mut calling =
-        Calling::begin(https, request(environment, CLERK, &callee.identity, body), deadline::METHOD);
+    let mut calling = Calling::begin(https, request(environment, CLERK, &callee.identity, body), deadline::METHOD);
     let came = tokio::select! {
         came = callee.next(deadline::METHOD) => came,
         answered = calling.end() => Err(format!("a call to show that nothing came got {}", shown(&answered))),

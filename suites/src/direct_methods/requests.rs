@@ -14,7 +14,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use super::ground::{Callee, Calling, OPERATOR, PUMP, client_id, module, nothing_else, path, payload, request, shown, wrong};
+use super::ground::{
+    Callee, Calling, OPERATOR, PUMP, client_id, module, nothing_else, path, payload, request, shown, wrong,
+};
 use crate::course::{broken, ended};
 use crate::declare::{fixed, property};
 use crate::generate::method::{argument, name};
@@ -52,12 +54,9 @@ pub fn tests() -> Vec<Test> {
             &["METHOD-INV-16", "METHOD-INV-17"],
             |worker| Box::pin(malformed(worker)),
         ),
-        fixed(
-            "direct_methods",
-            "direct_methods::requests::the_query_changes_nothing",
-            &["METHOD-INV-30"],
-            |worker| Box::pin(queries(worker)),
-        ),
+        fixed("direct_methods", "direct_methods::requests::the_query_changes_nothing", &["METHOD-INV-30"], |worker| {
+            Box::pin(queries(worker))
+        }),
         fixed(
             "direct_methods",
             "direct_methods::requests::a_route_is_matched_whatever_its_spelling",
@@ -159,7 +158,11 @@ impl<'a> Ground<'a> {
                 let difference = if came.name == call.name {
                     (payload(&came) != wanted).then(|| {
                         let observed = cut(&String::from_utf8_lossy(&came.payload));
-                        ("METHOD-INV-03", format!("the payload {}", cut(&wanted.unwrap_or_default().to_string())), observed)
+                        (
+                            "METHOD-INV-03",
+                            format!("the payload {}", cut(&wanted.unwrap_or_default().to_string())),
+                            observed,
+                        )
                     })
                 } else {
                     Some(("METHOD-RCV-03", format!("a request for {:?}", call.name), format!("{:?}", came.name)))
@@ -170,7 +173,8 @@ impl<'a> Ground<'a> {
                     return Ok(Some(broken(requirement, expected, observed, &steps)));
                 }
                 let expected = answer::answered("200", b"true");
-                Ok(wrong(&expected, &answered).map(|observed| broken(requirement, expected.to_string(), observed, &steps)))
+                Ok(wrong(&expected, &answered)
+                    .map(|observed| broken(requirement, expected.to_string(), observed, &steps)))
             }
             (Reading::Call(call), Err(observed)) => {
                 let observed = observed.map_or_else(|observed| observed, |answered| shown(&answered));
@@ -217,10 +221,9 @@ async fn limits(worker: &mut Worker) -> Result<Outcome, StageError> {
     let stage = worker.stage().await?;
     let mut ground = Ground::stand(stage).await?;
     let mut rows: Vec<(&str, String)> = Vec::new();
-    for (member, values) in [
-        ("responseTimeoutInSeconds", ["5", "300", "4", "301"]),
-        ("connectTimeoutInSeconds", ["0", "300", "-1", "301"]),
-    ] {
+    for (member, values) in
+        [("responseTimeoutInSeconds", ["5", "300", "4", "301"]), ("connectTimeoutInSeconds", ["0", "300", "-1", "301"])]
+    {
         for value in values {
             rows.push(("METHOD-INV-13", format!(r#"{{"methodName":"n","payload":1,"{member}":{value}}}"#)));
         }
@@ -230,7 +233,8 @@ async fn limits(worker: &mut Worker) -> Result<Outcome, StageError> {
         rows.push(("METHOD-INV-14", json!({"methodName": letter.repeat(count), "payload": 1}).to_string()));
     }
     let largest = LARGEST_PAYLOAD - 2;
-    for payload in ["x".repeat(largest), "x".repeat(largest + 1), "é".repeat(largest / 2), "é".repeat(largest / 2 + 1)] {
+    for payload in ["x".repeat(largest), "x".repeat(largest + 1), "é".repeat(largest / 2), "é".repeat(largest / 2 + 1)]
+    {
         rows.push(("METHOD-INV-15", json!({"methodName": "n", "payload": payload}).to_string()));
     }
     // White space that does not count.

@@ -45,8 +45,9 @@ pub fn argument() -> impl Strategy<Value = Value> {
         let member = (text(), inner.clone());
         prop_oneof![
             proptest::collection::vec(inner, 0..3).prop_map(Value::Array),
-            proptest::collection::vec(member, 0..3)
-                .prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>())),
+            proptest::collection::vec(member, 0..3).prop_map(|members| Value::Object(
+                members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>()
+            )),
         ]
     })
 }

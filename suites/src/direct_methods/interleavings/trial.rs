@@ -220,7 +220,11 @@ impl<'a> Trial<'a> {
             };
             self.tell(callee(to).to_string(), &format!("request {} for {:?}", request.id, request.name));
             if request.name != name {
-                return Ok(Some(self.found("METHOD-RCV-03", format!("a request for {name:?}"), format!("for {:?}", request.name))));
+                return Ok(Some(self.found(
+                    "METHOD-RCV-03",
+                    format!("a request for {name:?}"),
+                    format!("for {:?}", request.name),
+                )));
             }
             let at = open.iter().position(|call| payload(&request) == Some(marked(*call, argument)));
             let Some(at) = at else {
@@ -277,16 +281,15 @@ impl<'a> Trial<'a> {
                 (self.id_of(call), others)
             }
             (Fraud::Late, Some(call)) => (self.id_of(call), Some(self.world.callee_of(call)).filter(there)),
-            (Fraud::UnknownId, _) => {
-                (format!("00000000-0000-4000-8000-{which:012}"), (0..CALLEES.len()).find(there))
-            }
+            (Fraud::UnknownId, _) => (format!("00000000-0000-4000-8000-{which:012}"), (0..CALLEES.len()).find(there)),
             (Fraud::NoId, _) => (String::new(), (0..CALLEES.len()).find(there)),
             (_, None) => return Ok(None),
         };
         let Some(by) = by else { return Ok(None) };
         let there = self.callees[by].as_ref().expect("chosen because it is there");
         if let Err(observed) = there.answer(&id, "299", "\"not asked\"").await {
-            let expected = format!("an answer with id {id:?}, which is not {}'s to answer, is acknowledged", callee(by));
+            let expected =
+                format!("an answer with id {id:?}, which is not {}'s to answer, is acknowledged", callee(by));
             return Ok(Some(self.found("MQTT-DM-06", expected, observed.to_string())));
         }
         self.tell(callee(by).to_string(), &format!("answered {id:?}, which is not its to answer"));

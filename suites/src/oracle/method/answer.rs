@@ -42,9 +42,19 @@ pub fn timed_out(request_id: &str) -> Answer {
     refused(504, &format!("Timed out waiting for device to respond to method request {request_id}"))
 }
 
+/// The caller shows no token.
+pub fn without_token() -> Answer {
+    refused(401, "Authorization header missing")
+}
+
+/// The caller does not prove that it is who it says.
+pub fn not_authenticated(caller: &str) -> Answer {
+    refused(401, &format!("Unable to authenticate device with Id {caller}"))
+}
+
 /// The hub itself has no such method.
 pub fn not_supported(method: &str) -> Answer {
-    Answer::Exactly(404, json!({ "message": format!("Method {method} is not supported") }))
+    refused(404, &format!("Method {method} is not supported"))
 }
 
 /// The client answered.

@@ -3,7 +3,7 @@
 //! Looked at in this order: the header, its device, the token. Source: Azure/iotedge `Hub.Http/controllers/
 //! TwinsController.cs`, `HttpRequestAuthenticator.cs`; texts as observed on a running hub.
 
-use super::answer::{Answer, refused};
+use super::answer::{Answer, not_authenticated, refused, without_token};
 use crate::oracle::mqtt::token::Verdict;
 
 /// The module that a header names, as device and module, when it is one of this device.
@@ -27,7 +27,7 @@ pub fn named<'a>(header: Option<&'a str>, edge_device: &str) -> Result<(&'a str,
 pub fn unproven(authorization: Option<&str>, caller: &str, verdict: impl FnOnce(&str) -> Verdict) -> Option<Answer> {
     const SCHEME: &str = "SharedAccessSignature";
     let Some(token) = authorization.filter(|token| !token.is_empty()) else {
-        return Some(refused(401, "Authorization header missing"));
+        return Some(without_token());
     };
     let begins = token.get(..SCHEME.len()).is_some_and(|word| word.eq_ignore_ascii_case(SCHEME));
     if !begins {
@@ -40,7 +40,7 @@ pub fn unproven(authorization: Option<&str>, caller: &str, verdict: impl FnOnce(
             401,
             "Cannot parse SharedAccessSignature because of the following error - The specified SAS token is expired",
         )),
-        _ => Some(refused(401, &format!("Unable to authenticate device with Id {caller}"))),
+        _ => Some(not_authenticated(caller)),
     }
 }
 
