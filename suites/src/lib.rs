@@ -65,6 +65,7 @@ pub fn catalogue() -> Result<Catalogue, CatalogueError> {
         ("https.toml", include_str!("../requirements/https.toml")),
         ("rejections.toml", include_str!("../requirements/rejections.toml")),
         ("identity.toml", include_str!("../requirements/identity.toml")),
+        ("modules.toml", include_str!("../requirements/modules.toml")),
     ])
 }
 

@@ -6,7 +6,9 @@
 //! - `ingress`: from a PUBLISH to copies in queues. An acknowledgement is put out only after the store confirmed every
 //!   copy.
 //! - `queue`, `endpoint`, `pump`: what waits for whom; `deliver` and `upstream` are the two kinds of receivers.
+//! - [`methods`]: calls that wait for a client, and for its answer.
 //! - `desired`, `configuration`, `reported`: the hub's own twin.
+//! - `twins`: the twins of everybody else.
 //! - [`routing`]: which message goes where.
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +24,8 @@ mod envelope;
 mod events;
 mod ingress;
 mod input;
+pub(crate) mod lenient_json;
+pub mod methods;
 mod output;
 mod pump;
 mod queue;
@@ -31,6 +35,7 @@ pub mod routing;
 pub mod system;
 mod time;
 mod timers;
+pub(crate) mod twins;
 mod upstream;
 
 #[cfg(test)]
@@ -40,8 +45,10 @@ pub use envelope::{Envelope, Telemetry, TwinChange};
 pub use events::Event;
 pub use ingress::MAX_MESSAGE_BYTES;
 pub use input::{
-    AppendId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, PublishId, QueueId, SendId, SendOutcome,
+    AppendId, CloudMessageId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, Listening, PublishId, QueueId,
+    SendId, SendOutcome, TwinRequestId,
 };
+pub use methods::{CallerId, MethodFailure, MethodOutcome};
 pub use output::{Copy, Output, Remembered, Verdict};
 pub use time::Timestamp;
 
@@ -52,10 +59,12 @@ use deliver::Delivery;
 use desired::Desired;
 use endpoint::Endpoint;
 use ingress::Appending;
+use methods::{Caller, Calls};
 use reported::Reported;
 use retry::Spread;
 use routing::{RoutingTable, Sink};
 use timers::Timers;
+use twins::Twins;
 
 /// What the core needs to know of the settings.
 #[derive(Clone, Debug)]
@@ -78,6 +87,12 @@ pub struct CoreSettings {
     pub check_entire_queue: bool,
     /// Period at which refused updates of reported properties are repeated.
     pub reported_sync: Duration,
+    /// How long a client's twin that was read is good enough after an outage.
+    pub min_twin_sync: Duration,
+    /// Show clients what they reported even if IoT Hub has not taken it yet.
+    pub strong_twin_reads: bool,
+    /// Take an update of reported properties that is no object for one without members, as the product does.
+    pub any_reported_root: bool,
     /// Period at which the whole twin is read again.
     pub config_refresh: Option<Duration>,
     /// Try at once when a module subscribes, and fail a delivery when its connection ends, instead of waiting as long
@@ -99,6 +114,10 @@ enum Timer {
     RefreshConfiguration,
     ApplyLate,
     AppendLate { append: AppendId },
+    MethodUnreachable { target: ClientId, rid: String },
+    MethodTimeout { rid: String },
+    HandOverMethods { target: ClientId },
+    ReportRound,
 }
 
 /// The hub's decisions.
@@ -116,10 +135,15 @@ pub struct Core {
     deliveries: HashMap<DeliveryId, Delivery>,
     sends: HashMap<SendId, u32>,
     appends: HashMap<AppendId, Appending>,
+    calls: Calls,
+    /// Who called the hub's own method, by request id.
+    refreshing: HashMap<String, Caller>,
     routed: u64,
     taken: u64,
     swap_due: bool,
     last_message_id: Option<String>,
+    /// Whose message a module got last: only a planted fault keeps this.
+    heard_last: HashMap<ClientId, ClientId>,
     endpoints: BTreeMap<u32, Endpoint>,
     by_sink: BTreeMap<Sink, u32>,
     endpoints_created: u32,
@@ -131,6 +155,7 @@ pub struct Core {
     in_force: bool,
     announced: bool,
     reported: Reported,
+    twins: Twins,
 }
 
 impl Core {
@@ -147,10 +172,13 @@ impl Core {
             deliveries: HashMap::new(),
             sends: HashMap::new(),
             appends: HashMap::new(),
+            calls: Calls::default(),
+            refreshing: HashMap::new(),
             routed: 0,
             taken: 0,
             swap_due: false,
             last_message_id: None,
+            heard_last: HashMap::new(),
             endpoints: BTreeMap::new(),
             by_sink: BTreeMap::new(),
             endpoints_created: 0,
@@ -162,6 +190,7 @@ impl Core {
             in_force: false,
             announced: false,
             reported: Reported::default(),
+            twins: Twins::default(),
             settings,
         }
     }
@@ -187,11 +216,13 @@ impl Core {
                 self.started(cached.as_deref(), applied.as_deref());
                 self.flush_reported();
             }
+            Input::TwinsRemembered(twins) => self.twins_remembered(twins),
             Input::Connected { connection, client } => self.connected(connection, client),
-            Input::Subscribed { connection, inputs } => self.subscribed(connection, inputs),
+            Input::Subscribed { connection, inputs, listening } => self.subscribed(connection, inputs, listening),
             Input::Disconnected { connection } => self.disconnected(connection),
             Input::Published { publish, telemetry } => self.published(publish, telemetry),
-            Input::TwinChanged { publish, change } => self.twin_changed(publish, change),
+            Input::TwinChanged { publish, change } => self.twin_patch(publish, change),
+            Input::TwinGet { publish, client } => self.twin_get(publish, client),
             Input::QueueOpened { queue, checkpoint, tail, length } => {
                 self.queue_opened(queue, checkpoint, tail, length)
             }
@@ -209,7 +240,24 @@ impl Core {
                     self.flush_reported();
                 }
             }
-            Input::UpstreamConnected => self.flush_reported(),
+            Input::TwinAnswered { request, answer } => self.twin_answered(request, answer),
+            Input::Probed => self.probed(),
+            Input::UpstreamConnected => {
+                self.flush_reported();
+                self.upstream_is_back();
+            }
+            Input::UpstreamLost => self.upstream_is_gone(),
+            Input::ListensAgain { client } => self.synchronise(&client),
+            Input::DesiredChanged { client, patch, version } => self.desired_changed(&client, patch, version),
+            Input::MethodCalled { caller, target, request } => {
+                self.method_called(Caller::Local(caller), target, request);
+            }
+            Input::CloudMethod { client, rid, name, payload } => self.cloud_method(client, rid, name, payload),
+            Input::MethodAnswered { connection, rid, status, payload } => {
+                self.method_answered(connection, &rid, &status, payload);
+            }
+            Input::IdentitiesRefreshed { rid, error } => self.identities_refreshed(&rid, error),
+            Input::CloudMessage { .. } => {}
             Input::Elapsed => {}
         }
     }
@@ -234,6 +282,10 @@ impl Core {
             }
             Timer::ApplyLate => self.apply_late(),
             Timer::AppendLate { append } => self.append_late(append),
+            Timer::MethodUnreachable { target, rid } => self.method_unreachable(&target, &rid),
+            Timer::MethodTimeout { rid } => self.method_timed_out(&rid),
+            Timer::HandOverMethods { target } => self.hand_over_methods(&target),
+            Timer::ReportRound => self.report_round_due(),
         }
     }
 
@@ -246,6 +298,8 @@ impl Core {
                 if !planted("CONN16-older-connection-stays") {
                     self.out.push(Output::Close { connection: older.connection });
                 }
+                self.listens_no_more(&client, older.listening);
+                self.callee_displaced(older.connection);
                 self.receiver_gone(older, true);
             }
         }
@@ -255,9 +309,23 @@ impl Core {
         self.flush_reported();
     }
 
-    fn subscribed(&mut self, connection: ConnectionId, inputs: bool) {
+    fn subscribed(&mut self, connection: ConnectionId, inputs: bool, listening: Listening) {
+        let Some(identity) = self.clients.identity(connection).cloned() else { return };
         let Some(client) = self.clients.by_connection(connection) else { return };
         client.inputs = inputs;
+        // Modules are not sent messages of the cloud, whatever they subscribe to.
+        let cloud_to_device = listening.cloud_to_device && identity.module.is_none();
+        let listening = Listening { cloud_to_device, ..listening };
+        let before = std::mem::replace(&mut client.listening, listening);
+        if before != listening {
+            self.out.push(Output::Listen { client: identity.clone(), listening });
+        }
+        if listening.methods && !before.methods {
+            self.takes_methods(&identity);
+        }
+        if listening.desired && !before.desired {
+            self.desired_subscribed(&identity);
+        }
         if !inputs || !self.settings.prompt_redelivery {
             return;
         }
@@ -268,11 +336,18 @@ impl Core {
 
     fn disconnected(&mut self, connection: ConnectionId) {
         let Some((client, state)) = self.clients.disconnect(connection) else { return };
+        self.listens_no_more(&client, state.listening);
         let connected = self.clients.len();
         self.out.push(Output::Event(Event::ClientDisconnected { id: client.to_string(), connected }));
         self.receiver_gone(state, self.settings.prompt_redelivery);
         self.reported.disconnected(&client, &self.now.to_text());
         self.flush_reported();
+    }
+
+    fn listens_no_more(&mut self, client: &ClientId, listening: Listening) {
+        if listening.is_any() {
+            self.out.push(Output::Leave { client: client.clone() });
+        }
     }
 
     fn queue_opened(&mut self, queue: QueueId, checkpoint: u64, tail: u64, length: u64) {

@@ -1,8 +1,10 @@
 //! The connections to IoT Hub: MQTT, one session for each identity the hub acts for, its own among them.
 //!
-//! - [`session`]: the operations of one identity.
+//! - `session`: the operations of one identity; [`job`]: what it is asked to do.
+//! - `open`: a connection that stands, and what is under way on it.
 //! - `connection`: one MQTT connection.
 //! - `event`: a message as IoT Hub gets it.
+//! - [`registry`]: modules of the devices behind this one, over HTTPS.
 
 use std::collections::HashMap;
 use std::io;
@@ -23,9 +25,13 @@ use crate::workload::Workload;
 
 mod connection;
 mod event;
-pub mod session;
+pub mod job;
+mod open;
+pub mod registry;
+mod session;
 
-use session::{Job, Notice, Session};
+use job::{Job, Notice};
+use session::Session;
 
 /// What every session needs.
 pub struct Context {
@@ -78,6 +84,7 @@ impl Upstream {
                         engine.tell(Input::UpstreamConnected);
                         self.fetch_twin(&engine);
                     }
+                    Notice::Lost => engine.tell(Input::UpstreamLost),
                     Notice::Desired(patch) => engine.tell(Input::DesiredPatch(patch)),
                 },
                 () = tokio::time::sleep(patience.saturating_sub(began.elapsed())), if !heard => {
@@ -122,6 +129,49 @@ impl Upstream {
                 });
             }
             ToUpstream::FetchTwin => self.fetch_twin(engine),
+            ToUpstream::RefreshIdentities { rid, clients } => {
+                let (scope, engine) = (self.context.scope.clone(), engine.clone());
+                tokio::spawn(async move {
+                    let error = scope.refresh_now(&clients).await.err().map(|error| error.to_string());
+                    engine.tell(Input::IdentitiesRefreshed { rid, error });
+                });
+            }
+            ToUpstream::ReadTwin { client, request } => {
+                let (this, engine) = (self.clone(), engine.clone());
+                tokio::spawn(async move {
+                    let answer = this.ask(&engine, &client, |answer| Job::TwinGet { answer }).await.ok();
+                    engine.tell(Input::TwinAnswered { request, answer });
+                });
+            }
+            ToUpstream::PatchTwin { client, request, patch } => {
+                let (this, engine) = (self.clone(), engine.clone());
+                tokio::spawn(async move {
+                    let answer = this.report(&engine, &client, patch).await.ok();
+                    engine.tell(Input::TwinAnswered { request, answer });
+                });
+            }
+            ToUpstream::Probe => {
+                let (this, engine) = (self.clone(), engine.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = this.report(&engine, &this.own, Bytes::from_static(b"{}")).await {
+                        tracing::info!("IoT Hub does not answer: {error}");
+                    }
+                    engine.tell(Input::Probed);
+                });
+            }
+            ToUpstream::Listen { client, listening } => self.attend(engine, &client, Job::Listen(listening)),
+            ToUpstream::Leave { client } => self.attend(engine, &client, Job::Leave),
+            ToUpstream::MethodResponse { client, rid, status, payload } => {
+                self.attend(engine, &client, Job::MethodResponse { rid, status, payload });
+            }
+            ToUpstream::Complete { client, message } => self.attend(engine, &client, Job::Complete(message)),
+        }
+    }
+
+    /// Gives a job that nobody waits for: sessions last as long as the hub.
+    fn attend(&self, engine: &Engine, client: &ClientId, job: Job) {
+        if let Err(error) = self.give(engine, client, job) {
+            tracing::warn!("{client} upstream: {error}");
         }
     }
 

@@ -319,13 +319,22 @@ pub fn write_puback(id: u16) -> Vec<u8> {
 ///
 /// # Errors
 /// [`Unwritable`].
-pub fn write_subscribe(id: u16, filters: &[&str]) -> Result<Vec<u8>, Unwritable> {
+pub fn write_subscribe(id: u16, filters: &[impl AsRef<str>]) -> Result<Vec<u8>, Unwritable> {
     let mut entries = Vec::with_capacity(filters.len());
     for filter in filters {
-        entries.push(SubEntry::new(filter, SubOpts::new().set_qos(Qos::AtLeastOnce))?);
+        entries.push(SubEntry::new(filter.as_ref(), SubOpts::new().set_qos(Qos::AtLeastOnce))?);
     }
     let subscribe = Subscribe::builder().packet_id(id).entries(entries).build()?;
     Ok(subscribe.to_continuous_buffer())
+}
+
+/// UNSUBSCRIBE.
+///
+/// # Errors
+/// [`Unwritable`].
+pub fn write_unsubscribe(id: u16, filters: &[String]) -> Result<Vec<u8>, Unwritable> {
+    let unsubscribe = Unsubscribe::builder().packet_id(id).entries(filters.to_vec())?.build()?;
+    Ok(unsubscribe.to_continuous_buffer())
 }
 
 /// In the place of a granted QoS: the filter is refused. The product never writes it.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::input::{ConnectionId, DeliveryId};
+use super::input::{ConnectionId, DeliveryId, Listening};
 use super::time::Timestamp;
 use crate::faults::planted;
 use crate::identity::ClientId;
@@ -16,6 +16,8 @@ pub struct Client {
     pub since: Timestamp,
     /// Whether it takes input messages.
     pub inputs: bool,
+    /// What it is to be told that comes from IoT Hub.
+    pub listening: Listening,
     /// The one input message it has not acknowledged.
     pub unacknowledged: Option<DeliveryId>,
     /// Endpoints that want to deliver as soon as it has.
@@ -61,7 +63,14 @@ impl Clients {
         }
         self.seen.insert(client.clone());
         self.identities.insert(connection, client.clone());
-        let newcomer = Client { connection, since: now, inputs: false, unacknowledged: None, waiting: VecDeque::new() };
+        let newcomer = Client {
+            connection,
+            since: now,
+            inputs: false,
+            listening: Listening::default(),
+            unacknowledged: None,
+            waiting: VecDeque::new(),
+        };
         match self.clients.insert(client, newcomer) {
             Some(older) => {
                 if !planted("Q15-old-connection-tears-down-the-new") {
@@ -94,6 +103,13 @@ impl Clients {
     /// A connected client by identity.
     pub fn get(&mut self, client: &ClientId) -> Option<&mut Client> {
         self.clients.get_mut(client)
+    }
+
+    /// All connected identities, in order.
+    pub fn all(&self) -> Vec<ClientId> {
+        let mut all: Vec<ClientId> = self.clients.keys().cloned().collect();
+        all.sort();
+        all
     }
 
     /// Some connected client that takes input messages and is not this one.
