@@ -118,15 +118,31 @@ impl Scope {
         }
         asked.insert(client.clone(), Instant::now());
         drop(asked);
-        match self.ask_for(client).await {
-            Ok(identities) => self.identities.learn(client, identities),
-            Err(error) => tracing::warn!("Cannot refresh {client}: {error}"),
+        if let Err(error) = self.learn_of(client).await {
+            tracing::warn!("Cannot refresh {client}: {error}");
         }
+    }
+
+    /// Asks for identities anew, whenever that was done before.
+    ///
+    /// # Errors
+    /// When nobody answers. What is known stays then.
+    pub async fn refresh_now(&self, clients: &[ClientId]) -> io::Result<()> {
+        for client in clients {
+            self.asked.lock().await.insert(client.clone(), Instant::now());
+            self.learn_of(client).await?;
+        }
+        Ok(())
     }
 
     /// Whether IoT Hub can be asked now: only a planted fault wants to know.
     pub async fn answers(&self, client: &ClientId) -> bool {
         self.ask_for(client).await.is_ok()
+    }
+
+    async fn learn_of(&self, client: &ClientId) -> io::Result<()> {
+        self.identities.learn(client, self.ask_for(client).await?);
+        Ok(())
     }
 
     async fn ask_for(&self, client: &ClientId) -> io::Result<Vec<ServiceIdentity>> {
@@ -139,7 +155,11 @@ impl Scope {
         Ok(page.map(Page::identities).unwrap_or_default())
     }
 
-    async fn refresh(&self) -> io::Result<()> {
+    /// Asks for everybody anew.
+    ///
+    /// # Errors
+    /// When nobody answers. What is known stays then.
+    pub async fn refresh(&self) -> io::Result<()> {
         let mut identities: Vec<ServiceIdentity> = Vec::new();
         let mut next: Option<String> = None;
         loop {

@@ -37,11 +37,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Opens the connection of an identity.
+    /// Opens the connection of an identity. A `clean` one has IoT Hub forget what earlier ones subscribed.
     ///
     /// # Errors
     /// When IoT Hub cannot be reached, or refuses.
-    pub async fn open(context: &Context, client: &ClientId, now: Timestamp) -> io::Result<Connection> {
+    pub async fn open(context: &Context, client: &ClientId, clean: bool, now: Timestamp) -> io::Result<Connection> {
         let identity = &context.settings.identity;
         let own = ClientId::module(identity.device_id.clone(), identity.module_id.clone());
         let password = if *client == own {
@@ -60,7 +60,7 @@ impl Connection {
             escape(concat!("edgecert EdgeHub/", env!("CARGO_PKG_VERSION"))),
             escape(&chain)
         );
-        let connect = wire::write_connect(&client.to_string(), &user, &password, KEEP_ALIVE_SECS, false);
+        let connect = wire::write_connect(&client.to_string(), &user, &password, KEEP_ALIVE_SECS, clean);
         let mut connection = Connection {
             stream: context.dialler.dial(identity.upstream_host(), 8883).await?,
             received: BytesMut::new(),
