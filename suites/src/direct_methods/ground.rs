@@ -9,7 +9,7 @@ use harness::client::https::{CALLER, HttpsAnswer, HttpsClient, HttpsRequest};
 use harness::client::mqtt::MqttClient;
 use harness::client::mqtt::methods::{MethodRequest, MethodRequests, REQUESTS};
 use harness::client::sas;
-use harness::deadline::{self, Deadline, Expired};
+use harness::deadline::{self, Deadline};
 use harness::environment::{Credential, Environment};
 use harness::observe::history::Identity;
 use harness::outcome::Violation;
@@ -261,9 +261,4 @@ pub fn judged(
     steps: &[String],
 ) -> Option<Violation> {
     wrong(expected, answered).map(|observed| broken(requirement, expected.to_string(), observed, steps))
-}
-
-/// The reading of a wait that expired, or what came.
-pub fn in_time<T>(waited: Result<T, Expired>) -> Result<T, String> {
-    waited.map_err(|expired| expired.to_string())
 }
