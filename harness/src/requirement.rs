@@ -77,10 +77,25 @@ pub struct Requirement {
     pub disposition: Option<String>,
 }
 
-/// All requirements, by id.
+/// A sentence somebody relies on, and the requirements it comes down to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clause {
+    /// Stable name, for instance `direct-methods`.
+    pub name: String,
+    /// The sentence.
+    pub promise: String,
+    /// Where it is written.
+    pub source: String,
+    /// Ids of what has to hold for it, in the order a reader should meet them.
+    pub requirements: Vec<String>,
+}
+
+/// All requirements, by id, and the clauses that rest on them.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     requirements: BTreeMap<String, Requirement>,
+    clauses: Vec<Clause>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +103,8 @@ pub struct Catalogue {
 struct File {
     #[serde(default)]
     requirement: Vec<Requirement>,
+    #[serde(default)]
+    clause: Vec<Clause>,
 }
 
 impl Catalogue {
@@ -97,6 +114,7 @@ impl Catalogue {
     /// [`CatalogueError`] names the file, and the id where one is given twice.
     pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, CatalogueError> {
         let mut requirements = BTreeMap::new();
+        let mut clauses = Vec::new();
         for (name, text) in files {
             let file: File = toml::from_str(text)
                 .map_err(|source| CatalogueError::Syntax { file: name.to_owned(), source: Box::new(source) })?;
@@ -106,13 +124,25 @@ impl Catalogue {
                     return Err(CatalogueError::Twice { file: name.to_owned(), id });
                 }
             }
+            clauses.extend(file.clause.into_iter().map(|clause| (name, clause)));
         }
-        Ok(Self { requirements })
+        for (file, clause) in &clauses {
+            if let Some(id) = clause.requirements.iter().find(|id| !requirements.contains_key(*id)) {
+                let (file, clause, id) = ((*file).to_owned(), clause.name.clone(), id.clone());
+                return Err(CatalogueError::Unknown { file, clause, id });
+            }
+        }
+        Ok(Self { requirements, clauses: clauses.into_iter().map(|(_, clause)| clause).collect() })
     }
 
     /// The requirement of this id.
     pub fn get(&self, id: &str) -> Option<&Requirement> {
         self.requirements.get(id)
+    }
+
+    /// The clauses, in the order of their files.
+    pub fn clauses(&self) -> &[Clause] {
+        &self.clauses
     }
 
     /// All requirements, ordered by id.
@@ -137,6 +167,16 @@ pub enum CatalogueError {
     Twice {
         /// The file with the second entry.
         file: String,
+        /// The id.
+        id: String,
+    },
+    /// A clause rests on a requirement that is not there.
+    #[error("requirements/{file}: clause {clause} names {id}, which no file has")]
+    Unknown {
+        /// The file with the clause.
+        file: String,
+        /// The clause.
+        clause: String,
         /// The id.
         id: String,
     },

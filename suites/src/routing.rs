@@ -6,10 +6,12 @@
 //! - [`live_changes`]: what happens to messages while routes change.
 //! - [`fan_out`]: several routes, several endpoints, one message.
 //! - [`start_up`]: what the hub does before it serves.
+//! - [`chains`]: modules that take messages of others, and send new ones on.
 //! - [`messages`]: size, properties, identity and order on the way.
 //!
 //! Not here: queues that outlive their receivers, priorities, time to live.
 
+pub mod chains;
 pub mod configuration;
 pub mod fan_out;
 pub mod language;
@@ -27,6 +29,7 @@ pub fn tests() -> Vec<Test> {
     tests.extend(configuration::tests());
     tests.extend(live_changes::tests());
     tests.extend(fan_out::tests());
+    tests.extend(chains::tests());
     tests.extend(messages::tests());
     tests.extend(start_up::tests());
     tests

@@ -18,6 +18,9 @@ use tokio::task::JoinHandle;
 use crate::deadline::{self, Expired};
 use crate::observe::wire_log::{Direction, WireLog};
 
+pub mod methods;
+pub mod twin;
+
 /// What a client presents in CONNECT, and where.
 #[derive(Clone)]
 pub struct Login {
@@ -143,6 +146,23 @@ impl MqttClient {
         Pending { acknowledged, end: self.end.clone(), what: format!("SUBACK for {filter}") }.answer().await
     }
 
+    /// Ends a subscription, and waits for UNSUBACK.
+    ///
+    /// # Errors
+    /// [`Unanswered`] when the connection ends or the deadline passes first.
+    pub async fn unsubscribe(&self, filter: &str) -> Result<(), Unanswered> {
+        let (done, acknowledged) = oneshot::channel();
+        {
+            let mut waiting = self.waiting.lock().await;
+            waiting.unsent.push_back(done);
+            if self.client.unsubscribe(filter).await.is_err() {
+                waiting.unsent.pop_back();
+            }
+        }
+        let what = format!("UNSUBACK for {filter}");
+        Pending { acknowledged, end: self.end.clone(), what }.answer().await.map(drop)
+    }
+
     /// The stream of what the hub sends. It can be taken once.
     pub fn take_received(&mut self) -> mpsc::UnboundedReceiver<Received> {
         self.received.take().expect("the stream is taken once, by whoever made the client")
@@ -255,7 +275,7 @@ async fn run(
         let event = event_loop.poll().await;
         wire.note(&event);
         match event {
-            Ok(Event::Outgoing(Outgoing::Publish(id) | Outgoing::Subscribe(id))) => {
+            Ok(Event::Outgoing(Outgoing::Publish(id) | Outgoing::Subscribe(id) | Outgoing::Unsubscribe(id))) => {
                 let mut waiting = waiting.lock().await;
                 let done = waiting.unsent.pop_front().expect("each request was noted before it was handed over");
                 if id == 0 {
@@ -267,6 +287,7 @@ async fn run(
             }
             Ok(Event::Outgoing(Outgoing::Disconnect)) => break "the client left".to_owned(),
             Ok(Event::Incoming(Packet::PubAck(puback))) => settle(&waiting, puback.pkid, Vec::new()).await,
+            Ok(Event::Incoming(Packet::UnsubAck(unsuback))) => settle(&waiting, unsuback.pkid, Vec::new()).await,
             Ok(Event::Incoming(Packet::SubAck(suback))) => {
                 let codes = suback.return_codes.iter().map(granted).collect();
                 settle(&waiting, suback.pkid, codes).await;

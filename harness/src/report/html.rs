@@ -2,6 +2,7 @@
 //!
 //! Everything a subject can influence is escaped, and the page forbids itself scripts and every outside resource.
 
+mod clauses;
 mod coverage;
 mod masthead;
 mod pieces;
@@ -37,6 +38,7 @@ pub fn page(report: &Report) -> String {
                 (contents(report))
                 main {
                     (violations::section(report))
+                    (clauses::section(report))
                     (requirements::section(report))
                     (coverage::section(report))
                     (tests::section(report))
@@ -52,6 +54,7 @@ pub fn page(report: &Report) -> String {
 fn contents(report: &Report) -> Markup {
     let sections = [
         ("violations", "Violations", report.violations.len()),
+        ("module", "What a module may do", report.clauses.len()),
         ("requirements", "Requirements", report.requirements.len()),
         ("not-covered", "Not covered", coverage::open(report).count()),
         ("tests", "Tests", report.tests.len()),
@@ -59,7 +62,7 @@ fn contents(report: &Report) -> Markup {
     html! {
         nav aria-label="Contents" {
             ul {
-                @for (id, name, number) in sections {
+                @for (id, name, number) in sections.into_iter().filter(|(id, ..)| *id != "module" || !report.clauses.is_empty()) {
                     li { a href={ "#" (id) } { (name) " " span.number { (number) } } }
                 }
                 li { a href="#reading" { "How to read this page" } }

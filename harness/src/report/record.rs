@@ -7,7 +7,7 @@ use super::standing::Standing;
 use super::verdict::{Counts, Verdict};
 use crate::event::{Event, PlannedTest, TestResult};
 use crate::outcome::{Outcome, Violation};
-use crate::requirement::{Catalogue, Level, Requirement};
+use crate::requirement::{Catalogue, Clause, Level, Requirement};
 
 /// What is known of a run.
 #[derive(Debug, Clone)]
@@ -236,6 +236,12 @@ impl Record {
             standing: self.standing(id),
             transports: used.into_iter().map(|name| (name, self.standing_on(id, name))).collect(),
         }
+    }
+
+    /// The clauses of the catalogue, and where each stands.
+    pub fn clauses(&self) -> Vec<(&Clause, Standing)> {
+        let standing = |clause: &Clause| Standing::together(clause.requirements.iter().map(|id| self.standing(id)));
+        self.catalogue.clauses().iter().map(|clause| (clause, standing(clause))).collect()
     }
 
     /// How many requirements of the catalogue stand where.

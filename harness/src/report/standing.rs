@@ -77,4 +77,18 @@ impl Standing {
             (true, false) => worst,
         }
     }
+
+    /// Where a clause stands that rests on requirements which stand there. What has no test, or does not concern the
+    /// subject, says nothing about it; what was not run leaves it open.
+    pub fn together(standings: impl IntoIterator<Item = Standing>) -> Standing {
+        let worst = standings.into_iter().fold((Standing::Untested, false), |(worst, open), standing| match standing {
+            Standing::NotRun => (worst, true),
+            told => (worst.min(told), open),
+        });
+        match worst {
+            (Standing::NotApplicable | Standing::Untested, true) => Standing::NotRun,
+            (worst, true) => worst.min(Standing::Inconclusive),
+            (worst, false) => worst,
+        }
+    }
 }

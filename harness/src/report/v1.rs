@@ -44,6 +44,9 @@ pub struct Report {
     pub interrupted: bool,
     /// Requirements counted by where they stand.
     pub summary: Summary,
+    /// Sentences that rest on several requirements, and where they stand.
+    #[serde(default)]
+    pub clauses: Vec<Clause>,
     /// Every requirement of the catalogue, ordered by id.
     pub requirements: Vec<Requirement>,
     /// Every test of the plan, in its order.
@@ -69,6 +72,21 @@ pub struct Summary {
     pub not_run: u64,
     /// Without a test.
     pub untested: u64,
+}
+
+/// A sentence somebody relies on, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clause {
+    /// Stable name, for instance `direct-methods`.
+    pub name: String,
+    /// The sentence.
+    pub promise: String,
+    /// Where it is written.
+    pub source: String,
+    /// Where it stands: the worst of its requirements that were judged, and inconclusive while some were not run.
+    pub outcome: Standing,
+    /// Ids of what has to hold for it.
+    pub requirements: Vec<String>,
 }
 
 /// A claim, and where it stands.

@@ -107,6 +107,12 @@ fn a_run_in_which_all_conform_is_quiet() {
       routing        3    1,800       25 s  all conform
       telemetry      1      612      8.3 s  all conform
 
+      a module
+      conforms        can send device-to-cloud messages that arrive wherever a route
+                      takes them, once and in order.
+      conforms        need not send again what was acknowledged before the hub went
+                      down.
+
       of 6 requirements: 1 without a test
 
       report  report/report.html
@@ -150,6 +156,12 @@ fn a_violation_tells_claim_symptom_case_and_command() {
       routing        3    1,800       25 s  1 conform, 1 violated, 1 not applicable
       telemetry      1      612      8.3 s  all conform
 
+      a module
+      violated        can send device-to-cloud messages that arrive wherever a route
+                      takes them, once and in order.
+      not applicable  need not send again what was acknowledged before the hub went
+                      down.
+
       of 6 requirements: 1 without a test
 
     VIOLATED  1 of 4 requirements violated, 2,412 cases, 31 s  (seed 5eed)
@@ -176,6 +188,12 @@ fn a_test_that_could_not_tell_says_why() {
       suite      tests    cases  test time
       routing        3    1,800       25 s  2 conform, 1 inconclusive
       telemetry      1      612      8.3 s  all conform
+
+      a module
+      conforms        can send device-to-cloud messages that arrive wherever a route
+                      takes them, once and in order.
+      conforms        need not send again what was acknowledged before the hub went
+                      down.
 
       of 6 requirements: 1 without a test
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 use harness::event::Event;
 use harness::outcome::Outcome;
 use harness::report::{Standing, Verdict, verdict};
+use harness::requirement::Catalogue;
 
 use crate::sample;
 
@@ -124,4 +125,27 @@ fn counts_add_up_to_the_catalogue() {
     assert_eq!(counts.judged(), 5);
     assert_eq!(record.cases(), 2_412);
     assert_eq!(record.duration(), Duration::from_secs(31));
+}
+
+#[test]
+fn a_clause_holds_when_all_of_it_that_was_judged_does() {
+    use Standing::{Conforms, Inconclusive, NotApplicable, NotRun, Untested, Violated};
+    for (together, standings) in [
+        (Violated, vec![Conforms, Violated, NotRun]),
+        (Inconclusive, vec![Conforms, Inconclusive]),
+        (Inconclusive, vec![Conforms, NotRun]),
+        (Conforms, vec![Conforms, Untested, NotApplicable]),
+        (NotRun, vec![NotRun, NotApplicable]),
+        (NotApplicable, vec![NotApplicable, Untested]),
+        (Untested, vec![]),
+    ] {
+        assert_eq!(Standing::together(standings.iter().copied()), together, "{standings:?}");
+    }
+}
+
+#[test]
+fn a_clause_that_names_an_unknown_requirement_is_refused() {
+    let text = "[[clause]]\nname = \"n\"\npromise = \"p\"\nsource = \"s\"\nrequirements = [\"NO-SUCH-01\"]\n";
+    let error = Catalogue::parse([("file.toml", text)]).expect_err("there is no such requirement");
+    assert_eq!(error.to_string(), "requirements/file.toml: clause n names NO-SUCH-01, which no file has");
 }

@@ -54,6 +54,18 @@ claim = "A twin that the cloud refuses is answered from the store."
 source = "Azure/iotedge 55353a64, TwinManager.cs"
 provenance = "source"
 disposition = "The simulated IoT Hub cannot refuse a single twin yet."
+
+[[clause]]
+name = "telemetry"
+promise = "A module can send device-to-cloud messages that arrive wherever a route takes them, once and in order."
+source = "Develop your own IoT Edge modules"
+requirements = ["MQTT-PUB-01", "ROUTE-FAN-01", "TWIN-GET-01"]
+
+[[clause]]
+name = "restart"
+promise = "A module need not send again what was acknowledged before the hub went down."
+source = "Understand extended offline capabilities"
+requirements = ["ROUTE-RST-01"]
 "#;
 
 pub fn catalogue() -> Catalogue {

@@ -1,8 +1,10 @@
 //! The connections to IoT Hub: MQTT, one session for each identity the hub acts for, its own among them.
 //!
-//! - [`session`]: the operations of one identity.
+//! - `session`: the operations of one identity; [`job`]: what it is asked to do.
+//! - `open`: a connection that stands, and what is under way on it.
 //! - `connection`: one MQTT connection.
-//! - `event`: a message as IoT Hub gets it.
+//! - `event`: a message as IoT Hub gets it; `cloud_message`: one as IoT Hub sends it.
+//! - [`registry`]: modules of the devices behind this one, over HTTPS.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +15,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::{Input, SendOutcome};
+use crate::core::{Input, ReportOutcome, SendOutcome};
 use crate::dial::Dialler;
 use crate::engine::{Engine, ToUpstream};
 use crate::identity::ClientId;
@@ -21,11 +23,16 @@ use crate::scope::client::Scope;
 use crate::settings::Settings;
 use crate::workload::Workload;
 
+mod cloud_message;
 mod connection;
 mod event;
-pub mod session;
+pub mod job;
+mod open;
+pub mod registry;
+mod session;
 
-use session::{Job, Notice, Session};
+use job::{Asker, Job, Notice};
+use session::Session;
 
 /// What every session needs.
 pub struct Context {
@@ -74,10 +81,15 @@ impl Upstream {
                 },
                 Some(notice) = noticed.recv() => match notice {
                     Notice::Connected => {
+                        if heard {
+                            // Who knows what has changed meanwhile.
+                            self.context.scope.refresh_soon();
+                        }
                         heard = true;
                         engine.tell(Input::UpstreamConnected);
                         self.fetch_twin(&engine);
                     }
+                    Notice::Lost => engine.tell(Input::UpstreamLost),
                     Notice::Desired(patch) => engine.tell(Input::DesiredPatch(patch)),
                 },
                 () = tokio::time::sleep(patience.saturating_sub(began.elapsed())), if !heard => {
@@ -86,22 +98,6 @@ impl Upstream {
                 }
             }
         }
-    }
-
-    /// Reads the twin of a client.
-    ///
-    /// # Errors
-    /// When IoT Hub does not answer in time.
-    pub async fn twin(&self, engine: &Engine, client: &ClientId) -> io::Result<(u16, Bytes)> {
-        self.ask(engine, client, |answer| Job::TwinGet { answer }).await
-    }
-
-    /// Updates the reported properties of a client.
-    ///
-    /// # Errors
-    /// When IoT Hub does not answer in time.
-    pub async fn report(&self, engine: &Engine, client: &ClientId, patch: Bytes) -> io::Result<(u16, Bytes)> {
-        self.ask(engine, client, |answer| Job::TwinPatch { patch, answer }).await
     }
 
     fn do_as_told(&self, engine: &Engine, told: ToUpstream) {
@@ -116,19 +112,58 @@ impl Upstream {
             ToUpstream::Report { patch } => {
                 let (this, engine) = (self.clone(), engine.clone());
                 tokio::spawn(async move {
-                    let answer = this.report(&engine, &this.own, Bytes::from(patch)).await;
-                    let accepted = answer.is_ok_and(|(status, _)| status < 300);
-                    engine.tell(Input::Reported { accepted });
+                    let answer = this.report(&engine, Bytes::from(patch)).await;
+                    let outcome = match answer {
+                        Ok((..300, _)) => ReportOutcome::Accepted,
+                        Ok((400 | 413, _)) => ReportOutcome::Refused,
+                        _ => ReportOutcome::Failed,
+                    };
+                    engine.tell(Input::Reported { outcome });
                 });
             }
             ToUpstream::FetchTwin => self.fetch_twin(engine),
+            ToUpstream::RefreshIdentities { rid, clients } => {
+                let (scope, engine) = (self.context.scope.clone(), engine.clone());
+                tokio::spawn(async move {
+                    let error = scope.refresh_now(&clients).await.err().map(|error| error.to_string());
+                    engine.tell(Input::IdentitiesRefreshed { rid, error });
+                });
+            }
+            ToUpstream::ReadTwin { client, request } => {
+                self.attend(engine, &client, Job::TwinGet { asker: Asker::Core(request) });
+            }
+            ToUpstream::PatchTwin { client, request, patch } => {
+                self.attend(engine, &client, Job::TwinPatch { patch, asker: Asker::Core(request) });
+            }
+            ToUpstream::Probe => {
+                let (this, engine) = (self.clone(), engine.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = this.report(&engine, Bytes::from_static(b"{}")).await {
+                        tracing::info!("IoT Hub does not answer: {error}");
+                    }
+                    engine.tell(Input::Probed);
+                });
+            }
+            ToUpstream::Listen { client, listening } => self.attend(engine, &client, Job::Listen(listening)),
+            ToUpstream::Leave { client } => self.attend(engine, &client, Job::Leave),
+            ToUpstream::MethodResponse { client, rid, status, payload } => {
+                self.attend(engine, &client, Job::MethodResponse { rid, status, payload });
+            }
+            ToUpstream::Complete { client, message } => self.attend(engine, &client, Job::Complete(message)),
+        }
+    }
+
+    /// Gives a job that nobody waits for: sessions last as long as the hub.
+    fn attend(&self, engine: &Engine, client: &ClientId, job: Job) {
+        if let Err(error) = self.give(engine, client, job) {
+            tracing::warn!("{client} upstream: {error}");
         }
     }
 
     fn fetch_twin(&self, engine: &Engine) {
         let (this, engine) = (self.clone(), engine.clone());
         tokio::spawn(async move {
-            match this.twin(&engine, &this.own).await {
+            match this.ask(&engine, |asker| Job::TwinGet { asker }).await {
                 Ok((200, document)) => match serde_json::from_slice::<Value>(&document) {
                     Ok(document) => engine.tell(Input::Twin(document["desired"].to_string())),
                     Err(error) => engine.tell(Input::TwinUnobtainable(error.to_string())),
@@ -139,12 +174,14 @@ impl Upstream {
         });
     }
 
-    async fn ask<F>(&self, engine: &Engine, client: &ClientId, job: F) -> io::Result<(u16, Bytes)>
-    where
-        F: FnOnce(oneshot::Sender<(u16, Bytes)>) -> Job,
-    {
+    async fn report(&self, engine: &Engine, patch: Bytes) -> io::Result<(u16, Bytes)> {
+        self.ask(engine, |asker| Job::TwinPatch { patch, asker }).await
+    }
+
+    /// Asks something about the hub's own twin.
+    async fn ask(&self, engine: &Engine, job: impl FnOnce(Asker) -> Job) -> io::Result<(u16, Bytes)> {
         let (answer, answered) = oneshot::channel();
-        self.give(engine, client, job(answer))?;
+        self.give(engine, &self.own, job(Asker::Hub(answer)))?;
         answered.await.map_err(|_| io::Error::other("the connection to IoT Hub broke"))
     }
 

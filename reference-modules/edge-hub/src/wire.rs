@@ -67,8 +67,13 @@ pub struct Incoming {
 pub enum Packet {
     /// CONNECT.
     Connect(Box<Connect>),
-    /// CONNACK: return code.
-    Connack(u8),
+    /// CONNACK.
+    Connack {
+        /// Whether there was a session.
+        present: bool,
+        /// Return code.
+        code: u8,
+    },
     /// PUBLISH.
     Publish(Incoming),
     /// PUBACK.
@@ -135,7 +140,7 @@ fn packet(first: u8, body: &Bytes) -> Result<Packet, Undecodable> {
     match kind {
         1 => connect(body),
         2 => match **body {
-            [flags, code] if flags <= 1 => Ok(Packet::Connack(code)),
+            [flags, code] if flags <= 1 => Ok(Packet::Connack { present: flags == 1, code }),
             _ => Err(Undecodable::Malformed),
         },
         3 => publish(flags, body),
@@ -319,13 +324,22 @@ pub fn write_puback(id: u16) -> Vec<u8> {
 ///
 /// # Errors
 /// [`Unwritable`].
-pub fn write_subscribe(id: u16, filters: &[&str]) -> Result<Vec<u8>, Unwritable> {
+pub fn write_subscribe(id: u16, filters: &[impl AsRef<str>]) -> Result<Vec<u8>, Unwritable> {
     let mut entries = Vec::with_capacity(filters.len());
     for filter in filters {
-        entries.push(SubEntry::new(filter, SubOpts::new().set_qos(Qos::AtLeastOnce))?);
+        entries.push(SubEntry::new(filter.as_ref(), SubOpts::new().set_qos(Qos::AtLeastOnce))?);
     }
     let subscribe = Subscribe::builder().packet_id(id).entries(entries).build()?;
     Ok(subscribe.to_continuous_buffer())
+}
+
+/// UNSUBSCRIBE.
+///
+/// # Errors
+/// [`Unwritable`].
+pub fn write_unsubscribe(id: u16, filters: &[String]) -> Result<Vec<u8>, Unwritable> {
+    let unsubscribe = Unsubscribe::builder().packet_id(id).entries(filters.to_vec())?.build()?;
+    Ok(unsubscribe.to_continuous_buffer())
 }
 
 /// In the place of a granted QoS: the filter is refused. The product never writes it.

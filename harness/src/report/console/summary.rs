@@ -15,6 +15,9 @@ use crate::report::verdict;
 /// Columns the ends of a suite's tests have at least, however long its name is.
 const LEAST: usize = 20;
 
+/// Columns before the words of a clause.
+const CLAUSE: usize = 18;
+
 /// What is judged, and with how much.
 pub(super) fn heading(record: &Record, style: Style) -> String {
     let subject = paragraph::one_line(&format!("edgecert judges {}", record.subject()));
@@ -35,6 +38,7 @@ pub(super) fn ending(record: &Record, written: Option<&Written>, style: Style) -
     let mut text = not_applicable(record, style);
     text.push('\n');
     text.push_str(&table(record, style));
+    text.push_str(&clauses(record, style));
     if let Some(line) = left_out(record) {
         text.push_str(&format!("\n  {line}\n"));
     }
@@ -79,6 +83,26 @@ fn table(record: &Record, style: Style) -> String {
         let room = style.width.saturating_sub(indent).max(LEAST);
         let ends = paragraph::wrap(&ends(&entries), room).join(&format!("\n{:indent$}", ""));
         text.push_str(&format!("{row}{ends}\n"));
+    }
+    text
+}
+
+/// What a module may do, a line for each clause that this run can tell something of as a whole.
+fn clauses(record: &Record, style: Style) -> String {
+    let mut text = String::new();
+    for (clause, standing) in record.clauses() {
+        let open = clause.requirements.iter().any(|id| record.standing(id) == Standing::NotRun);
+        if open && standing != Standing::Violated {
+            continue;
+        }
+        if text.is_empty() {
+            text.push_str("\n  a module\n");
+        }
+        let word = standing.in_words();
+        let room = style.width.saturating_sub(CLAUSE).max(LEAST);
+        let promise = clause.promise.strip_prefix("A module ").unwrap_or(&clause.promise);
+        let lines = paragraph::wrap(&paragraph::one_line(promise), room).join(&format!("\n{:CLAUSE$}", ""));
+        text.push_str(&format!("  {word:<14}  {lines}\n"));
     }
     text
 }

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::{Report, Requirement, SCHEMA, Summary, Test, TestOutcome, Violation, Waited};
+use super::{Clause, Report, Requirement, SCHEMA, Summary, Test, TestOutcome, Violation, Waited};
 use crate::event::TestResult;
 use crate::outcome::{self, Outcome};
 use crate::report::figures;
 use crate::report::record::{Entry, Record, Row};
 use crate::report::standing::Standing;
 use crate::report::verdict;
-use crate::requirement::Catalogue;
+use crate::requirement::{self, Catalogue};
 
 impl From<&Record> for Report {
     fn from(record: &Record) -> Self {
@@ -35,6 +35,7 @@ impl From<&Record> for Report {
                 not_run: counts.of(Standing::NotRun),
                 untested: counts.of(Standing::Untested),
             },
+            clauses: record.clauses().into_iter().map(Clause::from).collect(),
             requirements: record
                 .matrix()
                 .iter()
@@ -88,6 +89,18 @@ fn requirement(record: &Record, row: &Row<'_>) -> Requirement {
         source: found.source.clone(),
         quirk: found.quirk,
         disposition: found.disposition.clone(),
+    }
+}
+
+impl From<(&requirement::Clause, Standing)> for Clause {
+    fn from((clause, outcome): (&requirement::Clause, Standing)) -> Self {
+        Self {
+            name: clause.name.clone(),
+            promise: clause.promise.clone(),
+            source: clause.source.clone(),
+            outcome,
+            requirements: clause.requirements.clone(),
+        }
     }
 }
 

@@ -85,6 +85,9 @@ impl Core {
                 self.out.push(Output::Deliver { connection: others, delivery: DeliveryId(0), input, envelope });
             }
         }
+        if planted("CHAIN01-module-speaks-for-whom-it-heard") {
+            self.heard_last.insert(receiver, envelope.sender.clone());
+        }
         self.out.push(Output::Deliver { connection, delivery: attempt, input, envelope });
         self.out.push(Output::Event(sent));
     }

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use super::cloud_to_device::CloudMessage;
 use super::envelope::{Envelope, Telemetry, TwinChange};
+use super::methods::CallerId;
+use super::methods::request::MethodRequest;
 use super::time::Timestamp;
 use crate::identity::ClientId;
 
@@ -32,13 +37,44 @@ pub struct QueueId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AppendId(pub u64);
 
-/// One attempt to deliver a message to a module.
+/// One attempt to deliver a message to a module or device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(pub u64);
 
 /// One attempt to send messages upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SendId(pub u64);
+
+/// One cloud-to-device message, as one connection upstream got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CloudMessageId {
+    /// Connections of its session before and with this one.
+    pub connection: u64,
+    /// Packet id on it.
+    pub packet: u16,
+}
+
+/// What a client is to be told that comes from IoT Hub unasked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listening {
+    /// Changes of its desired properties.
+    pub desired: bool,
+    /// Calls of its methods.
+    pub methods: bool,
+    /// Cloud-to-device messages.
+    pub cloud_to_device: bool,
+}
+
+impl Listening {
+    /// Whether there is anything.
+    pub fn is_any(self) -> bool {
+        self.desired || self.methods || self.cloud_to_device
+    }
+}
+
+/// One request about a client's twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TwinRequestId(pub u64);
 
 /// A message in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,14 +96,14 @@ impl Entry {
     }
 }
 
-/// How a delivery to a module ended.
+/// How a delivery to a client ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The module has it.
+    /// The client has it.
     Delivered,
     /// It may succeed later: no filter accepts it, or the connection is gone.
     Failed,
-    /// The module does not want it.
+    /// The client does not want it, or can never have it.
     Rejected,
 }
 
@@ -82,6 +118,17 @@ pub enum SendOutcome {
     SenderGone,
 }
 
+/// How an update of the hub's own reported properties ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportOutcome {
+    /// IoT Hub has it.
+    Accepted,
+    /// It may succeed later.
+    Failed,
+    /// IoT Hub does not take it.
+    Refused,
+}
+
 /// Something happened outside.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -92,6 +139,8 @@ pub enum Input {
         /// Desired properties last applied.
         applied: Option<String>,
     },
+    /// Twins of clients that an earlier process remembered.
+    TwinsRemembered(Vec<(ClientId, String)>),
     /// A client was authenticated and accepted.
     Connected {
         /// Its connection.
@@ -99,12 +148,14 @@ pub enum Input {
         /// Who it is.
         client: ClientId,
     },
-    /// The client wants input messages, or does not any more.
+    /// What the client wants has changed.
     Subscribed {
         /// Its connection.
         connection: ConnectionId,
         /// Whether a filter for inputs stands.
         inputs: bool,
+        /// What other filters stand.
+        listening: Listening,
     },
     /// A connection ended.
     Disconnected {
@@ -117,6 +168,13 @@ pub enum Input {
         publish: PublishId,
         /// What it sent.
         telemetry: Telemetry,
+    },
+    /// A client wants to read its twin.
+    TwinGet {
+        /// To be answered.
+        publish: PublishId,
+        /// Whose.
+        client: ClientId,
     },
     /// A client updated its reported properties.
     TwinChanged {
@@ -161,7 +219,7 @@ pub enum Input {
         /// Entries that remain.
         remaining: u64,
     },
-    /// A delivery to a module ended.
+    /// A delivery to a module or device ended.
     Settled {
         /// Which.
         delivery: DeliveryId,
@@ -183,13 +241,85 @@ pub enum Input {
     DesiredPatch(String),
     /// The hub's own twin could not be read in all the time there was.
     TwinUnobtainable(String),
-    /// IoT Hub answered an update of the hub's own reported properties.
+    /// An update of the hub's own reported properties ended.
     Reported {
-        /// Whether it took it.
-        accepted: bool,
+        /// How.
+        outcome: ReportOutcome,
     },
+    /// IoT Hub answered a request about a client's twin, or it did not.
+    TwinAnswered {
+        /// Which.
+        request: TwinRequestId,
+        /// Status and document.
+        answer: Option<(u16, Bytes)>,
+    },
+    /// IoT Hub has, or has not, answered [`super::Output::Probe`].
+    Probed,
     /// The hub's own connection upstream stands (again).
     UpstreamConnected,
+    /// The hub's own connection upstream is gone.
+    UpstreamLost,
+    /// A client's connection upstream stands again after it was lost, and listens for what it did.
+    ListensAgain {
+        /// Whose.
+        client: ClientId,
+    },
+    /// Desired properties of a client changed.
+    DesiredChanged {
+        /// Whose.
+        client: ClientId,
+        /// The patch, byte for byte.
+        patch: Bytes,
+        /// The version IoT Hub named.
+        version: Option<i64>,
+    },
+    /// Somebody in the process calls a method of a client; to be answered with [`super::Output::MethodReturned`].
+    MethodCalled {
+        /// Who waits.
+        caller: CallerId,
+        /// Whose method.
+        target: ClientId,
+        /// Which, and with what.
+        request: MethodRequest,
+    },
+    /// A client answered a call of its methods.
+    MethodAnswered {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Request id, as sent.
+        rid: String,
+        /// Status, as sent.
+        status: String,
+        /// Payload.
+        payload: Bytes,
+    },
+    /// Identities were read again.
+    IdentitiesRefreshed {
+        /// For which call of the hub's own method.
+        rid: String,
+        /// Why not, if so.
+        error: Option<String>,
+    },
+    /// The cloud calls a method of a client; to be answered with [`super::Output::AnswerCloudMethod`].
+    CloudMethod {
+        /// Whose.
+        client: ClientId,
+        /// The cloud's id of the call.
+        rid: String,
+        /// Method.
+        name: String,
+        /// Argument.
+        payload: Bytes,
+    },
+    /// A message of the cloud for a device; to be completed with [`super::Output::CompleteCloudMessage`], or left.
+    CloudMessage {
+        /// For whom.
+        client: ClientId,
+        /// Names it, unless IoT Hub wants no acknowledgement.
+        id: Option<CloudMessageId>,
+        /// The message.
+        message: CloudMessage,
+    },
     /// Time went by.
     Elapsed,
 }

@@ -25,6 +25,7 @@ pub(super) const IDS: &[&str] = &[
     "CFG19-cached-twin-is-ignored",
     "CFG20-new-endpoints-wait-for-old-ones",
     "CFG21-routes-late-after-status",
+    "CHAIN01-module-speaks-for-whom-it-heard",
     "DLV-every-tenth-twice",
     "DLV-wrong-recipient",
     "DLV01-body-cut-at-64-kib",

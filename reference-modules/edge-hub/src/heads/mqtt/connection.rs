@@ -1,6 +1,6 @@
 //! A connection after CONNACK: packets in, engine's words out.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,10 @@ use super::connect::{self, Accepted};
 use super::listener::Head;
 use super::subscriptions::Subscriptions;
 use super::topics::{self, Class, Publish};
-use crate::core::{ConnectionId, DeliveryId, DeliveryOutcome, Envelope, Input, PublishId, Telemetry, TwinChange};
+use crate::core::{
+    CloudMessage, ConnectionId, DeliveryId, DeliveryOutcome, Envelope, Input, Listening, PublishId, Telemetry,
+    TwinChange,
+};
 use crate::engine::ToClient;
 use crate::faults::{any_planted, planted};
 use crate::identity::ClientId;
@@ -47,6 +50,9 @@ pub fn is_barred(client: &ClientId) -> bool {
     planted("ERR05-fault-bars-the-identity") && faults().contains(client)
 }
 
+/// Where devices ask IoT Hub, but no edgeHub, for leave to upload a file.
+const UPLOADS: &str = "$iothub/files/POST/";
+
 /// Where a planted fault cuts bodies.
 const LARGE_BODY_BYTES: usize = 200_000;
 
@@ -73,9 +79,13 @@ struct Connection<'a> {
     subscriptions: Subscriptions,
     stored: bool,
     takes_inputs: bool,
+    listening: Listening,
+    /// Whether the client ever did without messages of the cloud after it had wanted them.
+    resigned: bool,
     pending: Pending,
     unacknowledged: VecDeque<Option<DeliveryId>>,
-    twins: mpsc::UnboundedSender<(u64, Vec<u8>)>,
+    /// Twin requests that are not answered: their ids, and the filters that were there.
+    twin_requests: HashMap<u64, (String, Subscriptions)>,
     out: Vec<u8>,
     /// A message of QoS 0 that waits for what comes behind it: only a planted fault holds one.
     held: Option<Incoming>,
@@ -94,7 +104,6 @@ pub async fn run(head: &Head, accepted: Accepted, doubted: Pin<&mut (dyn Future<
         subscriptions,
         mut inbox,
     } = accepted;
-    let (twins, mut answers) = mpsc::unbounded_channel();
     let mut connection = Connection {
         head,
         id,
@@ -102,16 +111,23 @@ pub async fn run(head: &Head, accepted: Accepted, doubted: Pin<&mut (dyn Future<
         subscriptions,
         stored: !connect.clean_session(),
         takes_inputs: false,
+        listening: Listening::default(),
+        resigned: false,
         pending: Pending::default(),
         unacknowledged: VecDeque::new(),
-        twins,
+        twin_requests: HashMap::new(),
         out: Vec::new(),
         held: None,
         faults_before: faults().len(),
     };
-    connection.tell_inputs();
+    if planted("C2D04-stored-filter-is-not-listened-for") {
+        connection.subscriptions.turn_off(Class::CloudToDevice);
+    }
+    if !planted("T02-restored-filters-are-not-told") {
+        connection.tell_wants();
+    }
     let limit = keep_alive(connect.keep_alive(), head.settings.mqtt.max_keep_alive);
-    let served = connection.serve(&mut stream, &mut received, &mut inbox, &mut answers, limit);
+    let served = connection.serve(&mut stream, &mut received, &mut inbox, limit);
     let end = tokio::select! {
         end = served => end,
         () = doubted => End::ByHub,
@@ -143,7 +159,6 @@ impl Connection<'_> {
         stream: &mut TlsStream<TcpStream>,
         received: &mut BytesMut,
         inbox: &mut mpsc::UnboundedReceiver<ToClient>,
-        answers: &mut mpsc::UnboundedReceiver<(u64, Vec<u8>)>,
         limit: Option<Duration>,
     ) -> End {
         let mut heard = Instant::now();
@@ -180,10 +195,6 @@ impl Connection<'_> {
                     Some(Err(end)) => return self.last_words(stream, end).await,
                     None => return End::ByHub,
                 },
-                Some((number, response)) = answers.recv() => {
-                    self.in_flight(&response);
-                    self.pending.settle_with(number, |due| due.before = response);
-                }
                 read = stream.read_buf(received), if reads => match read {
                     Ok(0) | Err(_) => return End::Abrupt,
                     Ok(_) => {}
@@ -248,11 +259,24 @@ impl Connection<'_> {
             {
                 return Err(End::Abrupt);
             }
+            Packet::Subscribe(_, filters)
+                if planted("C2D02-devicebound-filter-closes-the-module")
+                    && filters.iter().any(|(filter, _)| self.oversteps(filter)) =>
+            {
+                return Err(End::Abrupt);
+            }
             Packet::Subscribe(id, filters) => {
+                if planted("B03-devicebound-filter-replaces-the-others")
+                    && filters.iter().any(|(filter, _)| self.oversteps(filter))
+                {
+                    self.subscriptions = Subscriptions::default();
+                }
                 let mut granted: Vec<u8> =
                     filters.iter().map(|(filter, qos)| self.subscriptions.subscribe(filter, *qos)).collect();
                 for ((filter, _), granted) in filters.iter().zip(&mut granted) {
-                    if topics::class(filter).is_none() && planted("SUB01-filter-without-a-use-is-refused") {
+                    if topics::class(filter).is_none() && planted("SUB01-filter-without-a-use-is-refused")
+                        || self.oversteps(filter) && planted("C2D02-devicebound-filter-of-a-module-is-refused")
+                    {
                         *granted = wire::REFUSED;
                     }
                 }
@@ -262,7 +286,7 @@ impl Connection<'_> {
             Packet::Unsubscribe(id, filters) => {
                 let known = filters.iter().filter(|filter| self.subscriptions.unsubscribe(filter)).count();
                 if planted("SESS05-unsubscribe-is-not-stored") {
-                    self.tell_inputs();
+                    self.tell_wants();
                 } else {
                     self.subscribed().await;
                 }
@@ -282,10 +306,15 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// Whether a module asks for messages of the cloud, which it does not get: only planted faults mind.
+    fn oversteps(&self, filter: &str) -> bool {
+        self.client.module.is_some() && topics::class(filter) == Some(Class::CloudToDevice)
+    }
+
     /// Returns when the core knows the client and what it wants, and what is to be kept of that is kept: SUBACK and
     /// UNSUBACK come behind both. From then on no message goes to an older connection of the client.
     async fn subscribed(&mut self) {
-        self.tell_inputs();
+        self.tell_wants();
         if self.stored {
             let document = serde_json::to_vec(&self.subscriptions).expect("filters are plain data");
             self.head.engine.remember(connect::document(&self.client), Some(document)).await;
@@ -294,11 +323,16 @@ impl Connection<'_> {
         }
     }
 
-    fn tell_inputs(&mut self) {
+    fn tell_wants(&mut self) {
         let inputs = self.subscriptions.wants(Class::Inputs);
-        if inputs != self.takes_inputs {
-            self.takes_inputs = inputs;
-            self.head.engine.tell(Input::Subscribed { connection: self.id, inputs });
+        let listening = Listening {
+            desired: self.subscriptions.wants(Class::Desired) || self.listens_always(),
+            methods: self.subscriptions.wants(Class::Methods),
+            cloud_to_device: self.takes_cloud_to_device(),
+        };
+        if (inputs, listening) != (self.takes_inputs, self.listening) {
+            (self.takes_inputs, self.listening) = (inputs, listening);
+            self.head.engine.tell(Input::Subscribed { connection: self.id, inputs, listening });
         }
     }
 
@@ -336,56 +370,88 @@ impl Connection<'_> {
                 });
             }
             Publish::TwinGet { rid } => {
-                self.twin_get(number, rid);
+                self.twin_request(number, rid);
+                self.head.engine.tell(Input::TwinGet { publish: self.publish_id(number), client: self.client.clone() });
                 if planted("PUB11-twin-request-holds-nothing-back") {
                     self.pending.settle_with(number, |_| {});
                 }
             }
-            Publish::TwinPatch { rid } => self.twin_patch(number, rid, publish.payload),
+            Publish::TwinPatch { rid } if rid.is_empty() && planted("RPT02-update-without-a-request-id-is-lost") => {
+                self.pending.settle_with(number, |_| {});
+            }
+            Publish::TwinPatch { rid } => {
+                self.twin_request(number, rid);
+                self.head.engine.tell(Input::TwinChanged {
+                    publish: self.publish_id(number),
+                    change: TwinChange {
+                        reporter: self.client.clone(),
+                        patch: publish.payload,
+                        edge_message_id: uuid::Uuid::new_v4().to_string(),
+                    },
+                });
+            }
+            Publish::MethodResponse { status, rid } => {
+                let connection = self.id;
+                self.head.engine.tell(Input::MethodAnswered { connection, rid, status, payload: publish.payload });
+                self.pending.settle_with(number, |_| {});
+            }
+            Publish::Dropped if publish.topic.starts_with(UPLOADS) && planted("FILE03-upload-is-granted") => {
+                let topic = publish.topic.replacen("POST", "res/200", 1);
+                let granted = br#"{"correlationId":"1","sasToken":"?sig=x"}"#;
+                self.out.extend(wire::write_publish(&topic, None, granted).unwrap_or_default());
+                self.pending.settle_with(number, |_| {});
+            }
+            Publish::Dropped
+                if publish.topic.starts_with(UPLOADS) && planted("FILE03-upload-topic-closes-the-connection") =>
+            {
+                self.pending.settle_with(number, |due| due.close = true);
+            }
             Publish::Dropped if planted("PUB07-unknown-topic-closes-the-connection") => {
                 self.pending.settle_with(number, |due| due.close = true);
             }
-            Publish::MethodResponse { .. } | Publish::Dropped | Publish::Fault => {
-                self.pending.settle_with(number, |_| {})
+            Publish::Dropped | Publish::Fault => self.pending.settle_with(number, |_| {}),
+        }
+    }
+
+    /// The client asks something about its twin; how it is told the answer depends on its filters of now.
+    fn twin_request(&mut self, number: u64, rid: String) {
+        if !rid.trim().is_empty() || planted("RPT02-update-without-a-request-id-is-answered") {
+            self.twin_requests.insert(number, (rid, self.subscriptions.clone()));
+        }
+    }
+
+    fn twin_response(&mut self, number: u64, status: u16, document: &[u8]) {
+        let Some((rid, subscriptions)) = self.twin_requests.remove(&number) else { return };
+        let mut response = response(&subscriptions, status, &rid, document);
+        self.in_flight(&response);
+        if planted("GET01-answer-comes-twice") {
+            response.extend_from_within(..);
+        }
+        self.pending.prepare(number, response);
+    }
+
+    fn desired_changed(&mut self, version: Option<i64>, patch: &[u8]) -> bool {
+        let topic = topics::desired(version);
+        let Some(granted) = self.subscriptions.granted(&topic).or(self.listens_always().then_some(0)) else {
+            return false;
+        };
+        match wire::write_publish(&topic, (granted > 0).then(packet_id), patch) {
+            Ok(publish) => {
+                self.in_flight(&publish);
+                self.out.extend(publish);
+                true
+            }
+            Err(error) => {
+                tracing::warn!("Cannot tell {} of its desired properties: {error}", self.client);
+                false
             }
         }
     }
 
-    fn twin_get(&self, number: u64, rid: String) {
-        let (upstream, engine) = (self.head.upstream.clone(), self.head.engine.clone());
-        let (client, twins) = (self.client.clone(), self.twins.clone());
-        let subscriptions = self.subscriptions.clone();
-        tokio::spawn(async move {
-            let (status, document) = upstream.twin(&engine, &client).await.unwrap_or_default();
-            let status = if status == 0 { 500 } else { status };
-            // The connection may be gone by now.
-            let _ = twins.send((number, response(&subscriptions, status, &rid, &document)));
-        });
-    }
-
-    /// The answer does not wait for IoT Hub, and the patch is routed too.
-    fn twin_patch(&mut self, number: u64, rid: String, patch: Bytes) {
-        let (upstream, engine) = (self.head.upstream.clone(), self.head.engine.clone());
-        let client = self.client.clone();
-        let forwarded = patch.clone();
-        tokio::spawn(async move {
-            if let Err(error) = upstream.report(&engine, &client, forwarded).await {
-                tracing::warn!("Cannot report properties of {client}: {error}");
-            }
-        });
-        if !rid.trim().is_empty() {
-            let response = response(&self.subscriptions, 204, &rid, &[]);
-            self.in_flight(&response);
-            self.pending.prepare(number, response);
-        }
-        self.head.engine.tell(Input::TwinChanged {
-            publish: self.publish_id(number),
-            change: TwinChange {
-                reporter: self.client.clone(),
-                patch,
-                edge_message_id: uuid::Uuid::new_v4().to_string(),
-            },
-        });
+    /// Whether changes of desired properties are told without a filter: only planted faults want that.
+    fn listens_always(&self) -> bool {
+        planted("DES04-changes-are-told-without-a-subscription")
+            || (self.listening.desired && planted("DES15-changes-are-told-behind-unsubscribe"))
     }
 
     /// Does what the engine says; true when something was sent to the client.
@@ -395,7 +461,16 @@ impl Connection<'_> {
                 self.pending.settle(number, verdict);
                 Ok(false)
             }
+            ToClient::TwinResponse { number, status, document } => {
+                self.twin_response(number, status, &document);
+                Ok(false)
+            }
+            ToClient::Desired { version, patch } => Ok(self.desired_changed(version, &patch)),
             ToClient::Deliver { delivery, input, envelope } => self.deliver(delivery, &input, &envelope),
+            ToClient::CallMethod { rid, name, payload } => self.call_method(&rid, &name, &payload),
+            ToClient::DeliverFromCloud { delivery, to, message } => {
+                Ok(self.deliver_from_cloud(delivery, &to, &message))
+            }
             ToClient::Close => Err(End::ByHub),
         }
     }
@@ -406,8 +481,8 @@ impl Connection<'_> {
         let wanted = match message.properties.iter().find(|(name, _)| name == "mqtt-qos") {
             // The product fails on a value that is empty, and with it the receiver's connection, for ever.
             Some((_, None)) if planted("QOS07-empty-qos-property-drops-the-receiver") => return Err(End::Abrupt),
-            Some((_, Some(value))) if !planted("QOS06-mqtt-qos-is-ignored") => level(value),
-            _ => 1,
+            _ if planted("QOS06-mqtt-qos-is-ignored") => 1,
+            _ => wanted_qos(&message.properties),
         };
         let Some(granted) = self.subscriptions.granted(&topic) else {
             self.settled(delivery, DeliveryOutcome::Rejected);
@@ -443,6 +518,50 @@ impl Connection<'_> {
             None => self.settled(delivery, DeliveryOutcome::Delivered),
         }
         Ok(true)
+    }
+
+    /// A request that no filter takes is dropped, and so is one whose name makes no topic.
+    fn call_method(&mut self, rid: &str, name: &str, payload: &[u8]) -> Result<bool, End> {
+        let topic = topics::method_request(name, rid);
+        let Some(granted) = self.subscriptions.granted(&topic) else { return Ok(false) };
+        let request = match wire::write_publish(&topic, (granted > 0).then(packet_id), payload) {
+            Ok(request) => request,
+            Err(_) if planted("O10-name-with-a-wildcard-closes-the-connection") => return Err(End::Abrupt),
+            Err(error) => {
+                tracing::warn!("Cannot call method {name} of {}: {error}", self.client);
+                return Ok(false);
+            }
+        };
+        self.in_flight(&request);
+        self.out.extend(request);
+        Ok(true)
+    }
+
+    /// Sends a message of the cloud; true when it was sent.
+    fn deliver_from_cloud(&mut self, delivery: DeliveryId, to: &ClientId, message: &CloudMessage) -> bool {
+        let topic = topics::cloud_to_device(to, &message.properties, &message.system);
+        let Some(granted) = self.subscriptions.granted(&topic) else {
+            self.settled(delivery, DeliveryOutcome::Failed);
+            return false;
+        };
+        let id = (granted.min(wanted_qos(&message.properties)) > 0).then(packet_id);
+        let Ok(publish) = wire::write_publish(&topic, id, &message.body) else {
+            self.settled(delivery, DeliveryOutcome::Rejected);
+            return false;
+        };
+        self.out.extend(publish);
+        match id {
+            Some(_) => self.unacknowledged.push_back(Some(delivery)),
+            None if planted("C2D07-qos-0-is-not-completed") => {}
+            None => self.settled(delivery, DeliveryOutcome::Delivered),
+        }
+        true
+    }
+
+    fn takes_cloud_to_device(&mut self) -> bool {
+        let takes = self.subscriptions.wants_cloud_to_device(&self.client);
+        self.resigned |= self.listening.cloud_to_device && !takes;
+        takes && !(self.resigned && planted("O07-resubscribing-does-not-resume"))
     }
 
     /// Notes a PUBLISH that is no input message: its acknowledgement settles nothing else.
@@ -505,11 +624,10 @@ fn keep_alive(asked_secs: u16, bound: Option<Duration>) -> Option<Duration> {
     }
 }
 
-fn level(value: &str) -> u8 {
-    match value {
-        "0" => 0,
-        _ => 1,
-    }
+/// The QoS a message asks for itself.
+fn wanted_qos(properties: &Pairs) -> u8 {
+    let named = properties.iter().find(|(name, _)| name == "mqtt-qos");
+    u8::from(named.is_none_or(|(_, value)| value.as_deref() != Some("0")))
 }
 
 fn set(pairs: &mut Pairs, name: &str, value: &str) {
@@ -520,7 +638,8 @@ fn set(pairs: &mut Pairs, name: &str, value: &str) {
 /// The answer to a twin request, if a filter takes it.
 fn response(subscriptions: &Subscriptions, status: u16, rid: &str, document: &[u8]) -> Vec<u8> {
     let topic = topics::twin_response(status, rid);
-    let Some(granted) = subscriptions.granted(&topic) else { return Vec::new() };
+    let unasked = planted("TWIN09-answer-needs-no-filter").then_some(0);
+    let Some(granted) = subscriptions.granted(&topic).or(unasked) else { return Vec::new() };
     let id = (granted > 0).then(packet_id);
     wire::write_publish(&topic, id, document).unwrap_or_default()
 }
