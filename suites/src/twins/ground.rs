@@ -49,6 +49,8 @@ pub mod untouched {
     pub const LISTENER: Party = Party { device: EDGE, module: Some("listener") };
     /// Reports little, and every update of it is counted.
     pub const FRUGAL: Party = Party { device: EDGE, module: Some("frugal") };
+    /// Reports what is at the limits of the hub, and beyond some of the cloud's.
+    pub const MEASURED: Party = Party { device: EDGE, module: Some("measured") };
     /// Reports more than the cloud takes.
     pub const HOARDER: Party = Party { device: EDGE, module: Some("hoarder") };
     /// Is deleted and made again.
@@ -103,6 +105,7 @@ pub fn blueprint() -> Blueprint {
         untouched::REPORTER,
         untouched::LISTENER,
         untouched::FRUGAL,
+        untouched::MEASURED,
         untouched::HOARDER,
         untouched::REBORN,
     ];
