@@ -70,7 +70,7 @@ async fn judge(stage: &mut Stage, payloads: &[Payload]) -> Told {
     let mut tale = Tale::about("TWIN-VAL-15");
     let actor = Actor::enter(stage, untouched::MEASURED).await?;
     for payload in payloads {
-        tale.step(format!("{untouched::MEASURED} reports {}: {}", payload.what, ground::shortened(&payload.text)));
+        tale.step(format!("{} reports {}: {}", untouched::MEASURED, payload.what, ground::shortened(&payload.text)));
     }
     let answers = join_all(payloads.iter().map(|payload| actor.client.report(payload.text.clone()))).await;
     for (payload, answer) in payloads.iter().zip(answers) {
