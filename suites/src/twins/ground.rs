@@ -49,6 +49,8 @@ pub mod untouched {
     pub const LISTENER: Party = Party { device: EDGE, module: Some("listener") };
     /// Reports little, and every update of it is counted.
     pub const FRUGAL: Party = Party { device: EDGE, module: Some("frugal") };
+    /// Reports what is at the limits of the hub, and beyond some of the cloud's.
+    pub const MEASURED: Party = Party { device: EDGE, module: Some("measured") };
     /// Reports more than the cloud takes.
     pub const HOARDER: Party = Party { device: EDGE, module: Some("hoarder") };
     /// Is deleted and made again.
@@ -103,6 +105,7 @@ pub fn blueprint() -> Blueprint {
         untouched::REPORTER,
         untouched::LISTENER,
         untouched::FRUGAL,
+        untouched::MEASURED,
         untouched::HOARDER,
         untouched::REBORN,
     ];
@@ -274,6 +277,9 @@ pub async fn mend(tale: &mut Tale, stage: &Stage, condition: u64) -> Result<(), 
     Ok(())
 }
 
+/// How long a client that has just subscribed waits for word of a change, before another is made. It grows.
+const FIRST_PATIENCE: Duration = Duration::from_millis(10);
+
 /// A client of somebody, and what it does in a course.
 pub struct Actor {
     /// Who.
@@ -385,7 +391,7 @@ impl Actor {
     /// The end, when no word comes.
     pub async fn heard_tick(&mut self, tale: &mut Tale, stage: &Stage) -> Told<u64> {
         let began = Instant::now();
-        let mut patience = Deadline { name: "HEARD_OF", limit: Duration::from_millis(100) };
+        let mut patience = Deadline { name: "HEARD_OF", limit: FIRST_PATIENCE };
         while began.elapsed() < deadline::TWIN.limit {
             let version = desire(tale, stage, self.party, &json!({ "tick": tick() })).await?;
             while let Ok(heard) = self.client.next_desired(patience).await {
@@ -406,7 +412,7 @@ impl Actor {
     pub async fn heard_tick_only(&mut self, tale: &mut Tale, stage: &Stage, requirement: &str) -> Told<u64> {
         let mut made = Vec::new();
         let began = Instant::now();
-        let mut patience = Deadline { name: "HEARD_OF", limit: Duration::from_millis(100) };
+        let mut patience = Deadline { name: "HEARD_OF", limit: FIRST_PATIENCE };
         while began.elapsed() < deadline::TWIN.limit {
             made.push(desire(tale, stage, self.party, &json!({ "tick": tick() })).await?);
             if let Ok(heard) = self.client.next_desired(patience).await {

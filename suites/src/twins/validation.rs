@@ -68,15 +68,15 @@ async fn play(stage: &mut Stage, payloads: &[Payload]) -> Result<Option<Violatio
 /// All patches of a case go out at once, on one connection.
 async fn judge(stage: &mut Stage, payloads: &[Payload]) -> Told {
     let mut tale = Tale::about("TWIN-VAL-15");
-    let actor = Actor::enter(stage, ALPHA).await?;
+    let actor = Actor::enter(stage, untouched::MEASURED).await?;
     for payload in payloads {
-        tale.step(format!("{ALPHA} reports {}: {}", payload.what, ground::shortened(&payload.text)));
+        tale.step(format!("{} reports {}: {}", untouched::MEASURED, payload.what, ground::shortened(&payload.text)));
     }
     let answers = join_all(payloads.iter().map(|payload| actor.client.report(payload.text.clone()))).await;
     for (payload, answer) in payloads.iter().zip(answers) {
         let answer =
             Actor::answered(&tale, answer, &format!("{} is answered, and the connection stays", payload.what))?;
-        tale.saw(ALPHA, format!("{} is answered {}", payload.what, answer.status));
+        tale.saw(untouched::MEASURED, format!("{} is answered {}", payload.what, answer.status));
         let due = twin::reported(payload.text.as_bytes());
         let requirement = requirement(payload, &due);
         let (good, expected) = match due {

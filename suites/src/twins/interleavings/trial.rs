@@ -17,7 +17,7 @@ use crate::oracle::twin;
 /// How late a slow cloud answers.
 const LATE: Duration = Duration::from_millis(150);
 /// How long after a change a client that is known to hear of changes may wait for the first before another is made.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// An ordeal on a stage.
 pub struct Trial<'s> {
@@ -188,7 +188,7 @@ impl<'s> Trial<'s> {
             }
             // The hub need not have noticed yet that the cloud is there.
             member.own.read_stored(&got).map_err(|broken| self.broken(broken, &got))?;
-            tokio::time::sleep(PATIENCE / 2).await;
+            tokio::time::sleep(PATIENCE).await;
         }
     }
 
