@@ -116,8 +116,7 @@ pub fn cloud_to_device(receiver: &ClientId, application: &[Pair], system: &[Pair
         None => format!("devices/{}/messages/devicebound", receiver.device),
     };
     let bag = bag::outgoing(application, system);
-    let bare = bag.is_empty() && !planted("C2D01-topic-without-a-bag-ends-with-a-slash");
-    if bare { address } else { format!("{address}/{bag}") }
+    if bag.is_empty() { address } else { format!("{address}/{bag}") }
 }
 
 /// Topic of the answer to a twin request.
