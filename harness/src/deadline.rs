@@ -31,6 +31,9 @@ pub const CONNECT: Deadline = Deadline::new("CONNECT", 20);
 pub const ACKNOWLEDGEMENT: Deadline = Deadline::new("ACKNOWLEDGEMENT", 10);
 /// The cloud hears what became of a message to a device.
 pub const OUTCOME: Deadline = Deadline::new("OUTCOME", 5);
+/// A twin request is answered, also when the cloud does not answer the hub. The product gives the cloud 20 s, twice;
+/// the settings of tests give it less.
+pub const TWIN: Deadline = Deadline::new("TWIN", 12);
 /// A message that waited while its module was away for a moment arrives: the first waits are 1, 2 and 4 s.
 pub const RETRY_AFTER_ABSENCE: Deadline = Deadline::new("RETRY_AFTER_ABSENCE", 15);
 /// The hub ends a connection that is over.

@@ -7,6 +7,7 @@ mod message;
 pub mod mqtt_packet;
 pub mod mqtt_topic;
 mod source;
+pub mod twin;
 
 pub use bag::bag;
 pub use condition::{broken_condition, condition};

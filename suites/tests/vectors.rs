@@ -55,3 +55,13 @@ fn user_names_agree() {
 fn tokens_agree() {
     agrees(include_str!("../../fixtures/vectors/sas-token.jsonl"));
 }
+
+#[test]
+fn merges_and_differences_of_twins_agree() {
+    agrees(include_str!("../../fixtures/vectors/twin-merge-diff.jsonl"));
+}
+
+#[test]
+fn reported_patches_agree() {
+    agrees(include_str!("../../fixtures/vectors/reported-patch.jsonl"));
+}

@@ -7,7 +7,9 @@
 //!   copy.
 //! - `queue`, `endpoint`, `pump`: what waits for whom; `deliver` and `upstream` are the two kinds of receivers.
 //! - `cloud_to_device`: messages of the cloud, which are in no queue.
+//! - [`methods`]: calls that wait for a client, and for its answer.
 //! - `desired`, `configuration`, `reported`: the hub's own twin.
+//! - `twins`: the twins of everybody else.
 //! - [`routing`]: which message goes where.
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,6 +26,8 @@ mod envelope;
 mod events;
 mod ingress;
 mod input;
+pub(crate) mod lenient_json;
+pub mod methods;
 mod output;
 mod pump;
 mod queue;
@@ -33,6 +37,7 @@ pub mod routing;
 pub mod system;
 mod time;
 mod timers;
+pub(crate) mod twins;
 mod upstream;
 
 #[cfg(test)]
@@ -44,8 +49,9 @@ pub use events::Event;
 pub use ingress::MAX_MESSAGE_BYTES;
 pub use input::{
     AppendId, CloudMessageId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, Listening, PublishId, QueueId,
-    ReportOutcome, SendId, SendOutcome,
+    ReportOutcome, SendId, SendOutcome, TwinRequestId,
 };
+pub use methods::{CallerId, MethodFailure, MethodOutcome};
 pub use output::{Copy, Output, Remembered, Verdict};
 pub use time::Timestamp;
 
@@ -57,10 +63,12 @@ use deliver::Delivery;
 use desired::Desired;
 use endpoint::Endpoint;
 use ingress::Appending;
+use methods::{Caller, Calls};
 use reported::Reported;
 use retry::Spread;
 use routing::{RoutingTable, Sink};
 use timers::Timers;
+use twins::Twins;
 
 /// What the core needs to know of the settings.
 #[derive(Clone, Debug)]
@@ -83,6 +91,12 @@ pub struct CoreSettings {
     pub check_entire_queue: bool,
     /// Period at which refused updates of reported properties are repeated.
     pub reported_sync: Duration,
+    /// How long a client's twin that was read is good enough after an outage.
+    pub min_twin_sync: Duration,
+    /// Show clients what they reported even if IoT Hub has not taken it yet.
+    pub strong_twin_reads: bool,
+    /// Take an update of reported properties that is no object for one without members, as the product does.
+    pub any_reported_root: bool,
     /// Period at which the whole twin is read again.
     pub config_refresh: Option<Duration>,
     /// Try at once when a module subscribes, and fail a delivery when its connection ends, instead of waiting as long
@@ -104,6 +118,10 @@ enum Timer {
     RefreshConfiguration,
     ApplyLate,
     AppendLate { append: AppendId },
+    MethodUnreachable { target: ClientId, rid: String },
+    MethodTimeout { rid: String },
+    HandOverMethods { target: ClientId },
+    ReportRound,
 }
 
 /// The hub's decisions.
@@ -122,6 +140,9 @@ pub struct Core {
     deliveries: HashMap<DeliveryId, Delivery>,
     sends: HashMap<SendId, u32>,
     appends: HashMap<AppendId, Appending>,
+    calls: Calls,
+    /// Who called the hub's own method, by request id.
+    refreshing: HashMap<String, Caller>,
     routed: u64,
     taken: u64,
     swap_due: bool,
@@ -139,6 +160,7 @@ pub struct Core {
     in_force: bool,
     announced: bool,
     reported: Reported,
+    twins: Twins,
 }
 
 impl Core {
@@ -156,6 +178,8 @@ impl Core {
             deliveries: HashMap::new(),
             sends: HashMap::new(),
             appends: HashMap::new(),
+            calls: Calls::default(),
+            refreshing: HashMap::new(),
             routed: 0,
             taken: 0,
             swap_due: false,
@@ -172,6 +196,7 @@ impl Core {
             in_force: false,
             announced: false,
             reported: Reported::default(),
+            twins: Twins::default(),
             settings,
         }
     }
@@ -197,11 +222,13 @@ impl Core {
                 self.started(cached.as_deref(), applied.as_deref());
                 self.flush_reported();
             }
+            Input::TwinsRemembered(twins) => self.twins_remembered(twins),
             Input::Connected { connection, client } => self.connected(connection, client),
             Input::Subscribed { connection, inputs, listening } => self.subscribed(connection, inputs, listening),
             Input::Disconnected { connection } => self.disconnected(connection),
             Input::Published { publish, telemetry } => self.published(publish, telemetry),
-            Input::TwinChanged { publish, change } => self.twin_changed(publish, change),
+            Input::TwinChanged { publish, change } => self.twin_patch(publish, change),
+            Input::TwinGet { publish, client } => self.twin_get(publish, client),
             Input::QueueOpened { queue, checkpoint, tail, length } => {
                 self.queue_opened(queue, checkpoint, tail, length)
             }
@@ -223,10 +250,26 @@ impl Core {
                     self.flush_reported();
                 }
             }
-            Input::UpstreamConnected => self.flush_reported(),
-            Input::UpstreamLost => {}
-            Input::ListensAgain { client } => self.cloud_messages_come_again(&client),
-            Input::DesiredChanged { .. } | Input::CloudMethod { .. } => {}
+            Input::TwinAnswered { request, answer } => self.twin_answered(request, answer),
+            Input::Probed => self.probed(),
+            Input::UpstreamConnected => {
+                self.flush_reported();
+                self.upstream_is_back();
+            }
+            Input::UpstreamLost => self.upstream_is_gone(),
+            Input::ListensAgain { client } => {
+                self.cloud_messages_come_again(&client);
+                self.synchronise(&client);
+            }
+            Input::DesiredChanged { client, patch, version } => self.desired_changed(&client, patch, version),
+            Input::MethodCalled { caller, target, request } => {
+                self.method_called(Caller::Local(caller), target, request);
+            }
+            Input::CloudMethod { client, rid, name, payload } => self.cloud_method(client, rid, name, payload),
+            Input::MethodAnswered { connection, rid, status, payload } => {
+                self.method_answered(connection, &rid, &status, payload);
+            }
+            Input::IdentitiesRefreshed { rid, error } => self.identities_refreshed(&rid, error),
             Input::CloudMessage { client, id, message } => self.cloud_message(client, id, message),
             Input::Elapsed => {}
         }
@@ -252,6 +295,10 @@ impl Core {
             }
             Timer::ApplyLate => self.apply_late(),
             Timer::AppendLate { append } => self.append_late(append),
+            Timer::MethodUnreachable { target, rid } => self.method_unreachable(&target, &rid),
+            Timer::MethodTimeout { rid } => self.method_timed_out(&rid),
+            Timer::HandOverMethods { target } => self.hand_over_methods(&target),
+            Timer::ReportRound => self.report_round_due(),
         }
     }
 
@@ -265,6 +312,7 @@ impl Core {
                     self.out.push(Output::Close { connection: older.connection });
                 }
                 self.listens_no_more(&client, &older);
+                self.callee_displaced(older.connection);
                 self.receiver_gone(older, true);
             }
         }
@@ -286,8 +334,15 @@ impl Core {
         let listening = self.entitled(&identity, listening);
         let Some(client) = self.clients.by_connection(connection) else { return };
         client.inputs = inputs;
-        if std::mem::replace(&mut client.listening, listening) != listening {
-            self.out.push(Output::Listen { client: identity, listening });
+        let before = std::mem::replace(&mut client.listening, listening);
+        if before != listening {
+            self.out.push(Output::Listen { client: identity.clone(), listening });
+        }
+        if listening.methods && !before.methods {
+            self.takes_methods(&identity);
+        }
+        if listening.desired && !before.desired {
+            self.desired_subscribed(&identity);
         }
         if listening.cloud_to_device {
             self.cloud_messages_wanted(connection);

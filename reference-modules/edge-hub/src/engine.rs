@@ -12,9 +12,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::core::methods::request::MethodRequest;
 use crate::core::{
-    AppendId, CloudMessage, CloudMessageId, ConnectionId, Core, DeliveryId, Envelope, Event, Input, Listening, Output,
-    Remembered, SendId, Timestamp, Verdict,
+    AppendId, CallerId, CloudMessage, CloudMessageId, ConnectionId, Core, DeliveryId, Envelope, Event, Input,
+    Listening, MethodOutcome, Output, Remembered, SendId, Timestamp, TwinRequestId, Verdict,
 };
 use crate::faults::planted;
 use crate::identity::ClientId;
@@ -26,6 +27,9 @@ const BATCH: usize = 256;
 const SEEN: &str = "twin/seen";
 const APPLIED: &str = "twin/applied";
 
+/// What the names of the twins of clients begin with.
+const TWINS: &str = "client twin/";
+
 /// What the engine tells a connection.
 #[derive(Clone, Debug)]
 pub enum ToClient {
@@ -35,6 +39,22 @@ pub enum ToClient {
         number: u64,
         /// How.
         verdict: Verdict,
+    },
+    /// What there is to say to a twin request, before its PUBLISH is answered.
+    TwinResponse {
+        /// Number of the PUBLISH.
+        number: u64,
+        /// As HTTP has it.
+        status: u16,
+        /// The twin, or nothing.
+        document: Bytes,
+    },
+    /// Desired properties changed.
+    Desired {
+        /// Version of the document.
+        version: Option<i64>,
+        /// A JSON object.
+        patch: Bytes,
     },
     /// Deliver an input message, and tell [`Input::Settled`].
     Deliver {
@@ -53,6 +73,15 @@ pub enum ToClient {
         to: ClientId,
         /// What.
         message: Arc<CloudMessage>,
+    },
+    /// Call a method, and tell [`Input::MethodAnswered`].
+    CallMethod {
+        /// Names the call.
+        rid: String,
+        /// Method.
+        name: String,
+        /// Argument.
+        payload: Bytes,
     },
     /// Close without a word.
     Close,
@@ -77,12 +106,37 @@ pub enum ToUpstream {
     },
     /// Read the hub's own twin, and tell [`Input::Twin`].
     FetchTwin,
+    /// Read the twin of a client, and tell [`Input::TwinAnswered`].
+    ReadTwin {
+        /// Whose.
+        client: ClientId,
+        /// Names the request.
+        request: TwinRequestId,
+    },
+    /// Update reported properties of a client, and tell [`Input::TwinAnswered`].
+    PatchTwin {
+        /// Whose.
+        client: ClientId,
+        /// Names the request.
+        request: TwinRequestId,
+        /// A JSON object.
+        patch: Bytes,
+    },
+    /// Say something on the hub's own connection that is answered, and tell [`Input::Probed`].
+    Probe,
     /// Listen for this on a client's connection, and tell what comes.
     Listen {
         /// Whose.
         client: ClientId,
         /// For what; nothing else.
         listening: Listening,
+    },
+    /// Read identities again, and tell [`Input::IdentitiesRefreshed`].
+    RefreshIdentities {
+        /// For which call.
+        rid: String,
+        /// Whose.
+        clients: Vec<ClientId>,
     },
     /// A client that listened is gone: close its connection.
     Leave {
@@ -125,6 +179,7 @@ enum Command {
     Document(String, oneshot::Sender<Option<Vec<u8>>>),
     Remember(String, Option<Vec<u8>>, oneshot::Sender<()>),
     Heard(oneshot::Sender<()>),
+    Call(ClientId, MethodRequest, oneshot::Sender<MethodOutcome>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -148,6 +203,8 @@ impl Engine {
             core,
             store,
             clients: HashMap::new(),
+            callers: HashMap::new(),
+            called: 0,
             appended: Vec::new(),
             unsaid: Vec::new(),
             upstream,
@@ -194,6 +251,13 @@ impl Engine {
         let _ = heard.await;
     }
 
+    /// Calls a method, and waits for what becomes of it; `None` when the hub ends meanwhile.
+    pub async fn call(&self, target: ClientId, request: MethodRequest) -> Option<MethodOutcome> {
+        let (returned, outcome) = oneshot::channel();
+        self.command(Command::Call(target, request, returned));
+        outcome.await.ok()
+    }
+
     /// Stops the thread once everything told so far is stored.
     pub async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
@@ -210,6 +274,9 @@ struct Worker {
     core: Core,
     store: Store,
     clients: HashMap<ConnectionId, mpsc::UnboundedSender<ToClient>>,
+    callers: HashMap<CallerId, oneshot::Sender<MethodOutcome>>,
+    /// Callers so far.
+    called: u64,
     appended: Vec<(AppendId, Option<Vec<u64>>)>,
     /// What is to be said behind the next commit.
     unsaid: Vec<Output>,
@@ -224,6 +291,12 @@ impl Worker {
             |name: &str| self.store.document(name).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
         let started = Input::Started { cached: document(SEEN), applied: document(APPLIED) };
         self.tell(started);
+        let twins = self.store.documents(TWINS).unwrap_or_else(|error| {
+            tracing::error!("Cannot read the twins in the store: {error}");
+            Vec::new()
+        });
+        let text = |(client, twin): (String, Vec<u8>)| Some((ClientId::parse(&client), String::from_utf8(twin).ok()?));
+        self.tell(Input::TwinsRemembered(twins.into_iter().filter_map(text).collect()));
         self.commit();
         loop {
             let first = match self.wait() {
@@ -281,6 +354,12 @@ impl Worker {
             }
             Command::Heard(done) => {
                 let _ = done.send(());
+            }
+            Command::Call(target, request, returned) => {
+                self.called += 1;
+                let caller = CallerId(self.called);
+                self.callers.insert(caller, returned);
+                self.tell(Input::MethodCalled { caller, target, request });
             }
             Command::Stop(done) => {
                 if planted("S02-stopped-batch-counts-as-sent") {
@@ -375,16 +454,25 @@ impl Worker {
                 };
                 self.store.put_document(name, document.into_bytes());
             }
+            Output::RememberTwin { client, document } => {
+                self.store.put_document(&format!("{TWINS}{client}"), document.into_bytes());
+            }
             Output::LimitStore(bytes) => self.store.limit(bytes),
             said => self.unsaid.push(said),
         }
         None
     }
 
-    fn pass_on(&self, output: Output) {
+    fn pass_on(&mut self, output: Output) {
         match output {
             Output::Answer { publish, verdict } => {
                 self.to_client(publish.connection, ToClient::Answer { number: publish.number, verdict })
+            }
+            Output::TwinResponse { publish, status, document } => {
+                self.to_client(publish.connection, ToClient::TwinResponse { number: publish.number, status, document })
+            }
+            Output::DesiredPatch { connection, version, patch } => {
+                self.to_client(connection, ToClient::Desired { version, patch });
             }
             Output::Deliver { connection, delivery, input, envelope } => {
                 self.to_client(connection, ToClient::Deliver { delivery, input, envelope })
@@ -392,10 +480,27 @@ impl Worker {
             Output::DeliverFromCloud { connection, delivery, to, message } => {
                 self.to_client(connection, ToClient::DeliverFromCloud { delivery, to, message });
             }
+            Output::CallMethod { connection, rid, name, payload } => {
+                self.to_client(connection, ToClient::CallMethod { rid, name, payload });
+            }
+            Output::MethodReturned { caller, outcome } => {
+                if let Some(returned) = self.callers.remove(&caller) {
+                    // A caller that does not wait any more is told nothing.
+                    let _ = returned.send(outcome);
+                }
+            }
+            Output::RefreshIdentities { rid, clients } => {
+                self.to_upstream(ToUpstream::RefreshIdentities { rid, clients });
+            }
             Output::Close { connection } => self.to_client(connection, ToClient::Close),
             Output::Send { send, sender, messages } => self.to_upstream(ToUpstream::Send { send, sender, messages }),
             Output::Report { patch } => self.to_upstream(ToUpstream::Report { patch }),
             Output::FetchTwin => self.to_upstream(ToUpstream::FetchTwin),
+            Output::ReadTwin { client, request } => self.to_upstream(ToUpstream::ReadTwin { client, request }),
+            Output::PatchTwin { client, request, patch } => {
+                self.to_upstream(ToUpstream::PatchTwin { client, request, patch });
+            }
+            Output::Probe => self.to_upstream(ToUpstream::Probe),
             Output::Listen { client, listening } => self.to_upstream(ToUpstream::Listen { client, listening }),
             Output::Leave { client } => self.to_upstream(ToUpstream::Leave { client }),
             Output::AnswerCloudMethod { client, rid, status, payload } => {

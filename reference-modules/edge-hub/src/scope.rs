@@ -9,7 +9,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::faults::planted;
@@ -50,6 +52,9 @@ pub struct ServiceIdentity {
     pub enabled: bool,
     /// How it proves itself.
     pub authentication: Authentication,
+    /// All that IoT Hub said, for edge devices behind this one.
+    #[serde(default)]
+    pub entry: Value,
 }
 
 /// Everybody known.
@@ -120,11 +125,27 @@ impl Identities {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Page {
-    devices: Option<Vec<Device>>,
-    modules: Option<Vec<Module>>,
+    devices: Option<Vec<Entry<Device>>>,
+    modules: Option<Vec<Entry<Module>>>,
     /// Where to go on.
     #[serde(deserialize_with = "present")]
     pub continuation_link: Option<String>,
+}
+
+/// What counts of an entry, and the whole of it.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Value", bound = "T: DeserializeOwned")]
+struct Entry<T> {
+    known: T,
+    whole: Value,
+}
+
+impl<T: DeserializeOwned> TryFrom<Value> for Entry<T> {
+    type Error = serde_json::Error;
+
+    fn try_from(whole: Value) -> Result<Self, Self::Error> {
+        T::deserialize(&whole).map(|known| Entry { known, whole })
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -171,16 +192,20 @@ struct Thumbprints {
 impl Page {
     /// The identities of this page.
     pub fn identities(self) -> Vec<ServiceIdentity> {
-        let devices = self.devices.unwrap_or_default().into_iter().map(|device| ServiceIdentity {
-            client: ClientId::device(device.device_id),
-            enabled: device.status == "enabled",
-            authentication: device.authentication.authentication(),
-        });
-        let modules = self.modules.unwrap_or_default().into_iter().map(|module| ServiceIdentity {
-            client: ClientId::module(module.device_id, module.module_id),
-            enabled: true,
-            authentication: module.authentication.authentication(),
-        });
+        let devices =
+            self.devices.unwrap_or_default().into_iter().map(|Entry { known: device, whole }| ServiceIdentity {
+                client: ClientId::device(device.device_id),
+                enabled: device.status == "enabled",
+                authentication: device.authentication.authentication(),
+                entry: whole,
+            });
+        let modules =
+            self.modules.unwrap_or_default().into_iter().map(|Entry { known: module, whole }| ServiceIdentity {
+                client: ClientId::module(module.device_id, module.module_id),
+                enabled: true,
+                authentication: module.authentication.authentication(),
+                entry: whole,
+            });
         devices.chain(modules).collect()
     }
 }

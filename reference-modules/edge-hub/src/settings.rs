@@ -1,14 +1,19 @@
 //! Settings, under the product's names: the environment, case-insensitive, sections separated by `__`.
 //!
-//! Three settings are this hub's own: `edgecert__fsync` (sync every commit to disk), `edgecert__promptRedelivery` (do
-//! not wait out a back-off when a module subscribes, nor an acknowledgement of a connection that is gone), and
-//! `edgecert__reauthenticationSecs` (five minutes in the product).
+//! These settings are this hub's own: `edgecert__fsync` (sync every commit to disk), `edgecert__promptRedelivery` (do
+//! not wait out a back-off when a module subscribes, nor an acknowledgement of a connection that is gone),
+//! `edgecert__reauthenticationSecs` (five minutes in the product), `edgecert__strongTwinReads` (show a client what it
+//! reported before IoT Hub has taken it), and `edgecert__anyReportedRoot` (take an update of reported properties that is
+//! no object for an empty one, as the product does).
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::faults::planted;
+
+/// The port of HTTPS everywhere.
+pub const HTTPS_PORT: u16 = 443;
 
 /// Why the hub cannot start with these variables.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +76,8 @@ pub struct Settings {
     pub identity: Identity,
     /// MQTT head.
     pub mqtt: Mqtt,
+    /// Port of the HTTPS head, if there is one.
+    pub https_port: Option<u16>,
     /// Port of the metrics page.
     pub metrics_port: u16,
     /// Folder for queues, or `None` for memory.
@@ -102,6 +109,12 @@ pub struct Settings {
     /// See the product.
     pub reported_sync: Duration,
     /// See the product.
+    pub min_twin_sync: Duration,
+    /// See the module.
+    pub strong_twin_reads: bool,
+    /// See the module.
+    pub any_reported_root: bool,
+    /// See the product.
     pub config_refresh: Option<Duration>,
     /// See the product.
     pub scope_refresh: Duration,
@@ -126,6 +139,9 @@ impl Settings {
         Ok(Settings {
             identity: variables.identity()?,
             mqtt: variables.mqtt(),
+            https_port: variables
+                .flag("httpSettings__enabled", true)
+                .then(|| variables.number("httpSettings__port", HTTPS_PORT)),
             metrics_port: variables.number("httpSettings__metrics_port", 9600),
             storage: persistent.then(|| variables.storage_folder().join("edgeHub")),
             fsync: variables.flag("edgecert__fsync", false),
@@ -144,6 +160,9 @@ impl Settings {
             cleanup_interval: secs("MessageCleanupIntervalSecs", 1800).max(Duration::from_secs(30)),
             check_entire_queue: variables.flag("CheckEntireQueueOnCleanup", false),
             reported_sync: secs("ReportedPropertiesSyncFrequencySecs", 5).max(Duration::from_secs(1)),
+            min_twin_sync: secs("MinTwinSyncPeriodSecs", 120),
+            strong_twin_reads: variables.flag("edgecert__strongTwinReads", false),
+            any_reported_root: variables.flag("edgecert__anyReportedRoot", false),
             config_refresh: Some(secs("ConfigRefreshFrequencySecs", 3600)).filter(|period| !period.is_zero()),
             scope_refresh: secs("DeviceScopeCacheRefreshRateSecs", 3600).max(Duration::from_secs(1)),
             scope_refresh_delay: secs("DeviceScopeCacheRefreshDelaySecs", 120),

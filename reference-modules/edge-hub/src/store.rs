@@ -216,6 +216,17 @@ impl Store {
         self.backend.get(Space::Documents, name.as_bytes())
     }
 
+    /// All committed documents whose names begin like this, under the rest of their names.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn documents(&self, beginning: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let behind = [beginning.as_bytes(), &[0xff]].concat();
+        let found = self.backend.range(Space::Documents, beginning.as_bytes(), &behind, usize::MAX)?;
+        let rest = |name: &[u8]| String::from_utf8_lossy(&name[beginning.len()..]).into_owned();
+        Ok(found.into_iter().map(|(name, document)| (rest(&name), document)).collect())
+    }
+
     /// Makes everything since the last commit durable, all or nothing.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! - `open`: a connection that stands, and what is under way on it.
 //! - `connection`: one MQTT connection.
 //! - `event`: a message as IoT Hub gets it; `cloud_message`: one as IoT Hub sends it.
+//! - [`registry`]: modules of the devices behind this one, over HTTPS.
 
 use std::collections::HashMap;
 use std::io;
@@ -27,9 +28,10 @@ mod connection;
 mod event;
 pub mod job;
 mod open;
+pub mod registry;
 mod session;
 
-use job::{Job, Notice};
+use job::{Asker, Job, Notice};
 use session::Session;
 
 /// What every session needs.
@@ -98,22 +100,6 @@ impl Upstream {
         }
     }
 
-    /// Reads the twin of a client.
-    ///
-    /// # Errors
-    /// When IoT Hub does not answer in time.
-    pub async fn twin(&self, engine: &Engine, client: &ClientId) -> io::Result<(u16, Bytes)> {
-        self.ask(engine, client, |answer| Job::TwinGet { answer }).await
-    }
-
-    /// Updates the reported properties of a client.
-    ///
-    /// # Errors
-    /// When IoT Hub does not answer in time.
-    pub async fn report(&self, engine: &Engine, client: &ClientId, patch: Bytes) -> io::Result<(u16, Bytes)> {
-        self.ask(engine, client, |answer| Job::TwinPatch { patch, answer }).await
-    }
-
     fn do_as_told(&self, engine: &Engine, told: ToUpstream) {
         match told {
             ToUpstream::Send { send, sender, messages } => {
@@ -126,7 +112,7 @@ impl Upstream {
             ToUpstream::Report { patch } => {
                 let (this, engine) = (self.clone(), engine.clone());
                 tokio::spawn(async move {
-                    let answer = this.report(&engine, &this.own, Bytes::from(patch)).await;
+                    let answer = this.report(&engine, Bytes::from(patch)).await;
                     let outcome = match answer {
                         Ok((..300, _)) => ReportOutcome::Accepted,
                         Ok((400 | 413, _)) => ReportOutcome::Refused,
@@ -136,6 +122,28 @@ impl Upstream {
                 });
             }
             ToUpstream::FetchTwin => self.fetch_twin(engine),
+            ToUpstream::RefreshIdentities { rid, clients } => {
+                let (scope, engine) = (self.context.scope.clone(), engine.clone());
+                tokio::spawn(async move {
+                    let error = scope.refresh_now(&clients).await.err().map(|error| error.to_string());
+                    engine.tell(Input::IdentitiesRefreshed { rid, error });
+                });
+            }
+            ToUpstream::ReadTwin { client, request } => {
+                self.attend(engine, &client, Job::TwinGet { asker: Asker::Core(request) });
+            }
+            ToUpstream::PatchTwin { client, request, patch } => {
+                self.attend(engine, &client, Job::TwinPatch { patch, asker: Asker::Core(request) });
+            }
+            ToUpstream::Probe => {
+                let (this, engine) = (self.clone(), engine.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = this.report(&engine, Bytes::from_static(b"{}")).await {
+                        tracing::info!("IoT Hub does not answer: {error}");
+                    }
+                    engine.tell(Input::Probed);
+                });
+            }
             ToUpstream::Listen { client, listening } => self.attend(engine, &client, Job::Listen(listening)),
             ToUpstream::Leave { client } => self.attend(engine, &client, Job::Leave),
             ToUpstream::MethodResponse { client, rid, status, payload } => {
@@ -155,7 +163,7 @@ impl Upstream {
     fn fetch_twin(&self, engine: &Engine) {
         let (this, engine) = (self.clone(), engine.clone());
         tokio::spawn(async move {
-            match this.twin(&engine, &this.own).await {
+            match this.ask(&engine, |asker| Job::TwinGet { asker }).await {
                 Ok((200, document)) => match serde_json::from_slice::<Value>(&document) {
                     Ok(document) => engine.tell(Input::Twin(document["desired"].to_string())),
                     Err(error) => engine.tell(Input::TwinUnobtainable(error.to_string())),
@@ -166,12 +174,14 @@ impl Upstream {
         });
     }
 
-    async fn ask<F>(&self, engine: &Engine, client: &ClientId, job: F) -> io::Result<(u16, Bytes)>
-    where
-        F: FnOnce(oneshot::Sender<(u16, Bytes)>) -> Job,
-    {
+    async fn report(&self, engine: &Engine, patch: Bytes) -> io::Result<(u16, Bytes)> {
+        self.ask(engine, |asker| Job::TwinPatch { patch, asker }).await
+    }
+
+    /// Asks something about the hub's own twin.
+    async fn ask(&self, engine: &Engine, job: impl FnOnce(Asker) -> Job) -> io::Result<(u16, Bytes)> {
         let (answer, answered) = oneshot::channel();
-        self.give(engine, client, job(answer))?;
+        self.give(engine, &self.own, job(Asker::Hub(answer)))?;
         answered.await.map_err(|_| io::Error::other("the connection to IoT Hub broke"))
     }
 

@@ -113,6 +113,13 @@ impl Clients {
         self.clients.get_mut(client)
     }
 
+    /// All connected identities, in order.
+    pub fn all(&self) -> Vec<ClientId> {
+        let mut all: Vec<ClientId> = self.clients.keys().cloned().collect();
+        all.sort();
+        all
+    }
+
     /// Some connected client that takes input messages and is not this one.
     pub fn other_receiver(&mut self, client: &ClientId) -> Option<&mut Client> {
         self.clients

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::envelope::{Envelope, Telemetry, TwinChange};
 use super::events::Event;
 use super::input::{AppendId, Entry, PublishId, QueueId};
@@ -12,6 +14,7 @@ use super::time::Timestamp;
 use super::{Core, Timer};
 use crate::faults::planted;
 use crate::faults::store_and_forward::{Kind, strikes};
+use crate::identity::ClientId;
 
 /// Size above which a message is refused, by the product's count.
 pub const MAX_MESSAGE_BYTES: usize = 262_144;
@@ -64,8 +67,13 @@ impl Core {
 
     /// Routes a report of the hub's own: only a planted fault does.
     pub(super) fn notify_of_itself(&mut self, patch: String) {
-        let change =
-            TwinChange { reporter: self.hub.clone(), patch: patch.into(), edge_message_id: String::from("own") };
+        let hub = self.hub.clone();
+        self.notify_of(&hub, patch.into());
+    }
+
+    /// Routes as an event what is none: only planted faults do.
+    pub(super) fn notify_of(&mut self, client: &ClientId, patch: Bytes) {
+        let change = TwinChange { reporter: client.clone(), patch, edge_message_id: String::from("own") };
         let envelope = Envelope::twin_change(&self.hub, change, self.now);
         self.append_to_all(envelope);
     }
@@ -224,7 +232,7 @@ impl Core {
         }
     }
 
-    fn answer(&mut self, publish: PublishId, verdict: Verdict) {
+    pub(super) fn answer(&mut self, publish: PublishId, verdict: Verdict) {
         self.out.push(Output::Answer { publish, verdict });
     }
 }

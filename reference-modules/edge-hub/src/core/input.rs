@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 use super::cloud_to_device::CloudMessage;
 use super::envelope::{Envelope, Telemetry, TwinChange};
+use super::methods::CallerId;
+use super::methods::request::MethodRequest;
 use super::time::Timestamp;
 use crate::identity::ClientId;
 
@@ -70,6 +72,10 @@ impl Listening {
     }
 }
 
+/// One request about a client's twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TwinRequestId(pub u64);
+
 /// A message in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -133,6 +139,8 @@ pub enum Input {
         /// Desired properties last applied.
         applied: Option<String>,
     },
+    /// Twins of clients that an earlier process remembered.
+    TwinsRemembered(Vec<(ClientId, String)>),
     /// A client was authenticated and accepted.
     Connected {
         /// Its connection.
@@ -160,6 +168,13 @@ pub enum Input {
         publish: PublishId,
         /// What it sent.
         telemetry: Telemetry,
+    },
+    /// A client wants to read its twin.
+    TwinGet {
+        /// To be answered.
+        publish: PublishId,
+        /// Whose.
+        client: ClientId,
     },
     /// A client updated its reported properties.
     TwinChanged {
@@ -231,6 +246,15 @@ pub enum Input {
         /// How.
         outcome: ReportOutcome,
     },
+    /// IoT Hub answered a request about a client's twin, or it did not.
+    TwinAnswered {
+        /// Which.
+        request: TwinRequestId,
+        /// Status and document.
+        answer: Option<(u16, Bytes)>,
+    },
+    /// IoT Hub has, or has not, answered [`super::Output::Probe`].
+    Probed,
     /// The hub's own connection upstream stands (again).
     UpstreamConnected,
     /// The hub's own connection upstream is gone.
@@ -248,6 +272,33 @@ pub enum Input {
         patch: Bytes,
         /// The version IoT Hub named.
         version: Option<i64>,
+    },
+    /// Somebody in the process calls a method of a client; to be answered with [`super::Output::MethodReturned`].
+    MethodCalled {
+        /// Who waits.
+        caller: CallerId,
+        /// Whose method.
+        target: ClientId,
+        /// Which, and with what.
+        request: MethodRequest,
+    },
+    /// A client answered a call of its methods.
+    MethodAnswered {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Request id, as sent.
+        rid: String,
+        /// Status, as sent.
+        status: String,
+        /// Payload.
+        payload: Bytes,
+    },
+    /// Identities were read again.
+    IdentitiesRefreshed {
+        /// For which call of the hub's own method.
+        rid: String,
+        /// Why not, if so.
+        error: Option<String>,
     },
     /// The cloud calls a method of a client; to be answered with [`super::Output::AnswerCloudMethod`].
     CloudMethod {

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use super::cloud_to_device::CloudMessage;
 use super::envelope::Envelope;
 use super::events::Event;
-use super::input::{AppendId, CloudMessageId, ConnectionId, DeliveryId, Listening, PublishId, QueueId, SendId};
+use super::input::{
+    AppendId, CloudMessageId, ConnectionId, DeliveryId, Listening, PublishId, QueueId, SendId, TwinRequestId,
+};
+use super::methods::{CallerId, MethodOutcome};
 use super::time::Timestamp;
 use crate::identity::ClientId;
 
@@ -105,6 +108,13 @@ pub enum Output {
         /// The document.
         document: String,
     },
+    /// Remember what is held of a client's twin.
+    RememberTwin {
+        /// Whose.
+        client: ClientId,
+        /// What.
+        document: String,
+    },
     /// From now on the in-memory store takes this many bytes; `None` is any number.
     LimitStore(Option<u64>),
     /// A PUBLISH has been dealt with.
@@ -113,6 +123,24 @@ pub enum Output {
         publish: PublishId,
         /// How.
         verdict: Verdict,
+    },
+    /// What a client gets for a request about its twin, before the PUBLISH with the request is acknowledged.
+    TwinResponse {
+        /// Which request.
+        publish: PublishId,
+        /// As HTTP has it.
+        status: u16,
+        /// The twin, or nothing.
+        document: Bytes,
+    },
+    /// Tell a client of a change of its desired properties.
+    DesiredPatch {
+        /// Whom.
+        connection: ConnectionId,
+        /// Version of the document behind it.
+        version: Option<i64>,
+        /// A JSON object.
+        patch: Bytes,
     },
     /// Deliver a message to a module, and tell with [`super::Input::Settled`].
     Deliver {
@@ -136,6 +164,31 @@ pub enum Output {
         /// What.
         message: Arc<CloudMessage>,
     },
+    /// Call a method of a client, whose answer is told with [`super::Input::MethodAnswered`].
+    CallMethod {
+        /// Whose.
+        connection: ConnectionId,
+        /// Names the call.
+        rid: String,
+        /// Method.
+        name: String,
+        /// Argument.
+        payload: Bytes,
+    },
+    /// A call of somebody in the process is over.
+    MethodReturned {
+        /// Who waits.
+        caller: CallerId,
+        /// What became of it.
+        outcome: MethodOutcome,
+    },
+    /// Read identities again, and tell with [`super::Input::IdentitiesRefreshed`].
+    RefreshIdentities {
+        /// For which call of the hub's own method.
+        rid: String,
+        /// Whose.
+        clients: Vec<ClientId>,
+    },
     /// Close a connection without a word.
     Close {
         /// Which.
@@ -157,6 +210,24 @@ pub enum Output {
     },
     /// Read the hub's own twin, and tell with [`super::Input::Twin`].
     FetchTwin,
+    /// Read the twin of a client, and tell with [`super::Input::TwinAnswered`].
+    ReadTwin {
+        /// Whose.
+        client: ClientId,
+        /// Names the request.
+        request: TwinRequestId,
+    },
+    /// Update reported properties of a client, and tell with [`super::Input::TwinAnswered`].
+    PatchTwin {
+        /// Whose.
+        client: ClientId,
+        /// Names the request.
+        request: TwinRequestId,
+        /// A JSON object.
+        patch: Bytes,
+    },
+    /// Find out whether IoT Hub answers on the hub's own connection, and tell with [`super::Input::Probed`].
+    Probe,
     /// Listen for this on a client's own connection upstream, which is kept open for it.
     Listen {
         /// Whose.

@@ -5,7 +5,7 @@
 //!   that may take it.
 //! - `lexer`, `parser`, `leniency`: from text to a tree; `check`, `functions`: from a tree to typed nodes.
 //! - `evaluate`, `value`, `text`: what nodes give for a message.
-//! - `body`, `lenient_json`: what `$body` sees.
+//! - `body`: what `$body` sees.
 //!
 //! Nothing here keeps state or knows time. Source: `routing.md`.
 
@@ -17,7 +17,6 @@ mod evaluate;
 mod functions;
 mod index;
 mod leniency;
-mod lenient_json;
 mod letter_case;
 mod lexer;
 mod message;

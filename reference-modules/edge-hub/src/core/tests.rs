@@ -17,6 +17,28 @@ pub(super) struct Bench {
 pub(super) const SENDER: ConnectionId = ConnectionId(1);
 const RECEIVER: ConnectionId = ConnectionId(2);
 
+/// As the product has them by default.
+pub(super) fn settings() -> CoreSettings {
+    CoreSettings {
+        edge_device_id: String::from("edge1"),
+        hub_module_id: String::from("$edgeHub"),
+        max_connected_clients: 100,
+        message_ack_timeout: Duration::from_secs(30),
+        upstream_fan_out: 10,
+        max_upstream_batch: 10,
+        cleanup_interval: Duration::from_secs(1800),
+        check_entire_queue: false,
+        reported_sync: Duration::from_secs(5),
+        min_twin_sync: Duration::from_secs(120),
+        strong_twin_reads: false,
+        any_reported_root: false,
+        config_refresh: None,
+        prompt_redelivery: false,
+        local_configuration: None,
+        seed: 7,
+    }
+}
+
 impl Bench {
     /// Routes by a local configuration; module `sender` is connected.
     pub(super) fn with_routes(routes: &[&str]) -> Bench {
@@ -25,21 +47,8 @@ impl Bench {
         let document = serde_json::json!({
             "schemaVersion": "1.1", "routes": routes, "storeAndForwardConfiguration": {"timeToLiveSecs": 7200},
         });
-        let core = Core::new(CoreSettings {
-            edge_device_id: String::from("edge1"),
-            hub_module_id: String::from("$edgeHub"),
-            max_connected_clients: 100,
-            message_ack_timeout: Duration::from_secs(30),
-            upstream_fan_out: 10,
-            max_upstream_batch: 10,
-            cleanup_interval: Duration::from_secs(1800),
-            check_entire_queue: false,
-            reported_sync: Duration::from_secs(5),
-            config_refresh: None,
-            prompt_redelivery: false,
-            local_configuration: Some(document.to_string()),
-            seed: 7,
-        });
+        let local_configuration = Some(document.to_string());
+        let core = Core::new(CoreSettings { local_configuration, ..settings() });
         let mut bench = Bench {
             core,
             now: Timestamp::from_millis(1_000_000),

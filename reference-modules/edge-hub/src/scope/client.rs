@@ -118,9 +118,8 @@ impl Scope {
         }
         asked.insert(client.clone(), Instant::now());
         drop(asked);
-        match self.ask_for(client).await {
-            Ok(identities) => self.identities.learn(client, identities),
-            Err(error) => tracing::warn!("Cannot refresh {client}: {error}"),
+        if let Err(error) = self.ask_for(client).await {
+            tracing::warn!("Cannot refresh {client}: {error}");
         }
     }
 
@@ -129,17 +128,34 @@ impl Scope {
         self.ask_for(client).await.is_ok()
     }
 
-    async fn ask_for(&self, client: &ClientId) -> io::Result<Vec<ServiceIdentity>> {
+    /// Asks for identities anew, whenever that was done before.
+    ///
+    /// # Errors
+    /// When nobody answers. What is known stays then.
+    pub async fn refresh_now(&self, clients: &[ClientId]) -> io::Result<()> {
+        for client in clients {
+            self.asked.lock().await.insert(client.clone(), Instant::now());
+            self.ask_for(client).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask_for(&self, client: &ClientId) -> io::Result<()> {
         let body = json!({
             "targetDeviceId": client.device,
             "targetModuleId": client.module,
             "authChain": self.settings.identity.device_id,
         });
         let page = self.ask("getDeviceAndModuleOnBehalfOf", body).await?;
-        Ok(page.map(Page::identities).unwrap_or_default())
+        self.identities.learn(client, page.map(Page::identities).unwrap_or_default());
+        Ok(())
     }
 
-    async fn refresh(&self) -> io::Result<()> {
+    /// Asks for everybody anew.
+    ///
+    /// # Errors
+    /// When nobody answers. What is known stays then.
+    pub async fn refresh(&self) -> io::Result<()> {
         let mut identities: Vec<ServiceIdentity> = Vec::new();
         let mut next: Option<String> = None;
         loop {

@@ -3,12 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 
-use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::PING_PERIOD;
 use super::connection::Connection;
+use super::job::Asker;
 use crate::core::{Listening, SendId};
 use crate::faults::planted;
 use crate::identity::ClientId;
@@ -41,7 +40,7 @@ pub struct Sending {
 /// A twin request whose answer is awaited.
 pub struct Request {
     /// Who wants it.
-    pub answer: oneshot::Sender<(u16, Bytes)>,
+    pub asker: Asker,
     /// When patience ends.
     pub deadline: Instant,
 }
@@ -61,7 +60,8 @@ pub struct Open {
     client: ClientId,
     /// `None` before anything was said about it.
     listening: Option<Listening>,
-    requests: HashMap<String, Request>,
+    /// Twin requests by their ids.
+    pub requests: HashMap<String, Request>,
     asked: u64,
     hears_responses: bool,
 }
@@ -142,13 +142,12 @@ impl Open {
         self.write(wire::write_publish(&topic, None, payload)).await
     }
 
-    /// An answer came, on this topic behind [`RESPONSES`].
-    pub fn answered(&mut self, response: &str, payload: Bytes) {
-        let Some((status, query)) = response.split_once("/?") else { return };
-        let rid = query.split('&').find_map(|pair| pair.strip_prefix("$rid="));
-        if let (Ok(status), Some(request)) = (status.parse(), rid.and_then(|rid| self.requests.remove(rid))) {
-            let _ = request.answer.send((status, payload));
-        }
+    /// An answer came, on this topic behind [`RESPONSES`]: its status, and who wants it.
+    pub fn answered(&mut self, response: &str) -> Option<(u16, Asker)> {
+        let (status, query) = response.split_once("/?")?;
+        let rid = query.split('&').find_map(|pair| pair.strip_prefix("$rid="))?;
+        let status = status.parse().ok()?;
+        Some((status, self.requests.remove(rid)?.asker))
     }
 
     /// Writes a packet.

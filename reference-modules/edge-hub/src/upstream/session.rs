@@ -53,7 +53,8 @@ impl Session {
         engine: Engine,
         notices: Option<mpsc::UnboundedSender<Notice>>,
     ) -> Session {
-        let listening = Listening { desired: notices.is_some(), ..Listening::default() };
+        let own = notices.is_some();
+        let listening = Listening { desired: own, methods: own, cloud_to_device: false };
         Session { context, client, engine, notices, listening, opened: 0, lost: false }
     }
 
@@ -186,9 +187,9 @@ impl Session {
                 open.sendings.push_back(Sending { send, ids, accepted: 0, deadline });
                 open.connection.write(&bytes).await
             }
-            Job::TwinGet { answer } => open.request("GET/", &[], Request { answer, deadline }).await,
-            Job::TwinPatch { patch, answer } => {
-                let request = Request { answer, deadline };
+            Job::TwinGet { asker } => open.request("GET/", &[], Request { asker, deadline }).await,
+            Job::TwinPatch { patch, asker } => {
+                let request = Request { asker, deadline };
                 open.request("PATCH/properties/reported/", &patch, request).await
             }
             Job::Listen(listening) => {
@@ -244,7 +245,9 @@ impl Session {
             open.connection.write(&wire::write_puback(id)).await?;
         }
         if let Some(response) = topic.strip_prefix(RESPONSES) {
-            open.answered(response, payload);
+            if let Some((status, asker)) = open.answered(response) {
+                asker.answer(&self.engine, Some((status, payload)));
+            }
         } else if topic.starts_with(DESIRED) {
             self.desired_changed(&topic, payload);
         } else if let Some((name, rid)) = topic.strip_prefix(METHODS).and_then(|call| call.rsplit_once("/?$rid=")) {
@@ -273,6 +276,9 @@ impl Session {
         for sending in open.sendings {
             self.sent(&sending, SendOutcome::Failed);
         }
+        for request in open.requests.into_values() {
+            request.asker.answer(&self.engine, None);
+        }
         self.lost = self.listening.is_any() && !open.leaving;
         if let Some(notices) = &self.notices {
             let _ = notices.send(Notice::Lost);
@@ -283,17 +289,25 @@ impl Session {
     fn refuse(&mut self, first: Option<Job>, inbox: &mut mpsc::UnboundedReceiver<Job>) {
         let mut next = first;
         while let Some(job) = next {
-            if let Some(Job::Telemetry { send, .. }) = self.needs_connection(job) {
-                let outcome = match self.context.scope.identities.get(&self.client) {
-                    Some(identity) if identity.enabled => SendOutcome::Failed,
-                    None if !self.context.scope.is_known() => SendOutcome::Failed,
-                    Some(_) if planted("S23-disabled-sender-blocks-the-queue") => SendOutcome::Failed,
-                    None if planted("U20-sender-out-of-scope-blocks-the-queue") => SendOutcome::Failed,
-                    _ => SendOutcome::SenderGone,
-                };
-                self.engine.tell(Input::Sent { send, accepted: 0, outcome });
+            match self.needs_connection(job) {
+                Some(Job::Telemetry { send, .. }) => {
+                    let outcome = self.outcome_without_connection();
+                    self.engine.tell(Input::Sent { send, accepted: 0, outcome });
+                }
+                Some(Job::TwinGet { asker } | Job::TwinPatch { asker, .. }) => asker.answer(&self.engine, None),
+                _ => {}
             }
             next = inbox.try_recv().ok().filter(|_| self.notices.is_none());
+        }
+    }
+
+    fn outcome_without_connection(&self) -> SendOutcome {
+        match self.context.scope.identities.get(&self.client) {
+            Some(identity) if identity.enabled => SendOutcome::Failed,
+            None if !self.context.scope.is_known() => SendOutcome::Failed,
+            Some(_) if planted("S23-disabled-sender-blocks-the-queue") => SendOutcome::Failed,
+            None if planted("U20-sender-out-of-scope-blocks-the-queue") => SendOutcome::Failed,
+            _ => SendOutcome::SenderGone,
         }
     }
 

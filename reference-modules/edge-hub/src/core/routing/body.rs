@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::lenient_json::{self, Json};
 use super::message::Message;
 use super::text::Text;
 use super::value::Dynamic;
+use crate::core::lenient_json::{self, Json};
 use crate::faults::planted;
 
 /// A body that conditions can look into: content type and encoding say that it is JSON, and it is an object.

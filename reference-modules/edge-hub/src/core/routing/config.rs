@@ -6,8 +6,8 @@ mod routes;
 mod store_and_forward;
 mod version;
 
-use super::lenient_json::{self, Json};
 use super::sink::Sink;
+use crate::core::lenient_json::{self, Json};
 use binding::{Members, Unbound};
 use version::SchemaVersion;
 

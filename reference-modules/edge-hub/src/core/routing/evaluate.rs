@@ -3,13 +3,13 @@
 use std::cell::OnceCell;
 
 use super::functions;
-use super::lenient_json::Json;
 use super::letter_case::{self, Name};
 use super::message::Message;
 use super::node::{DynamicNode, NumberNode, TextNode, TruthNode, Typed};
 use super::syntax::Arithmetic;
 use super::text::Text;
 use super::value::{self, Dynamic, TextValue, Truth};
+use crate::core::lenient_json::Json;
 use crate::faults::planted;
 
 /// One message and what has been found out about it.

@@ -42,7 +42,12 @@ impl Pending {
     /// It has been dealt with.
     pub fn settle(&mut self, number: u64, verdict: Verdict) {
         let refused = verdict == Verdict::TooLarge && planted("LIM02-too-large-closes-the-connection");
-        self.settle_with(number, |due| due.close |= verdict == Verdict::NotStored || refused);
+        self.settle_with(number, |due| {
+            due.close |= verdict == Verdict::NotStored || refused;
+            if verdict == Verdict::NotStored {
+                due.before.clear();
+            }
+        });
     }
 
     /// It has been dealt with, and what is due has changed.
@@ -60,11 +65,13 @@ impl Pending {
             self.waiting.make_contiguous().sort_by_key(|(_, _, settled)| !settled);
         }
         while let Some((_, due, true)) = self.waiting.front() {
-            bytes.extend(&due.before);
+            let late = planted("TWIN13-acknowledged-before-the-answer");
+            bytes.extend(due.before.iter().filter(|_| !late));
             if due.close {
                 return false;
             }
             bytes.extend(due.acknowledge.map(wire::write_puback).unwrap_or_default());
+            bytes.extend(due.before.iter().filter(|_| late));
             self.waiting.pop_front();
         }
         true

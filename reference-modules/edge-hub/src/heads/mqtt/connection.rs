@@ -1,6 +1,6 @@
 //! A connection after CONNACK: packets in, engine's words out.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,7 +84,8 @@ struct Connection<'a> {
     resigned: bool,
     pending: Pending,
     unacknowledged: VecDeque<Option<DeliveryId>>,
-    twins: mpsc::UnboundedSender<(u64, Vec<u8>)>,
+    /// Twin requests that are not answered: their ids, and the filters that were there.
+    twin_requests: HashMap<u64, (String, Subscriptions)>,
     out: Vec<u8>,
     /// A message of QoS 0 that waits for what comes behind it: only a planted fault holds one.
     held: Option<Incoming>,
@@ -103,7 +104,6 @@ pub async fn run(head: &Head, accepted: Accepted, doubted: Pin<&mut (dyn Future<
         subscriptions,
         mut inbox,
     } = accepted;
-    let (twins, mut answers) = mpsc::unbounded_channel();
     let mut connection = Connection {
         head,
         id,
@@ -115,7 +115,7 @@ pub async fn run(head: &Head, accepted: Accepted, doubted: Pin<&mut (dyn Future<
         resigned: false,
         pending: Pending::default(),
         unacknowledged: VecDeque::new(),
-        twins,
+        twin_requests: HashMap::new(),
         out: Vec::new(),
         held: None,
         faults_before: faults().len(),
@@ -123,9 +123,11 @@ pub async fn run(head: &Head, accepted: Accepted, doubted: Pin<&mut (dyn Future<
     if planted("C2D04-stored-filter-is-not-listened-for") {
         connection.subscriptions.turn_off(Class::CloudToDevice);
     }
-    connection.tell_wants();
+    if !planted("T02-restored-filters-are-not-told") {
+        connection.tell_wants();
+    }
     let limit = keep_alive(connect.keep_alive(), head.settings.mqtt.max_keep_alive);
-    let served = connection.serve(&mut stream, &mut received, &mut inbox, &mut answers, limit);
+    let served = connection.serve(&mut stream, &mut received, &mut inbox, limit);
     let end = tokio::select! {
         end = served => end,
         () = doubted => End::ByHub,
@@ -157,7 +159,6 @@ impl Connection<'_> {
         stream: &mut TlsStream<TcpStream>,
         received: &mut BytesMut,
         inbox: &mut mpsc::UnboundedReceiver<ToClient>,
-        answers: &mut mpsc::UnboundedReceiver<(u64, Vec<u8>)>,
         limit: Option<Duration>,
     ) -> End {
         let mut heard = Instant::now();
@@ -194,10 +195,6 @@ impl Connection<'_> {
                     Some(Err(end)) => return self.last_words(stream, end).await,
                     None => return End::ByHub,
                 },
-                Some((number, response)) = answers.recv() => {
-                    self.in_flight(&response);
-                    self.pending.settle_with(number, |due| due.before = response);
-                }
                 read = stream.read_buf(received), if reads => match read {
                     Ok(0) | Err(_) => return End::Abrupt,
                     Ok(_) => {}
@@ -329,7 +326,7 @@ impl Connection<'_> {
     fn tell_wants(&mut self) {
         let inputs = self.subscriptions.wants(Class::Inputs);
         let listening = Listening {
-            desired: self.subscriptions.wants(Class::Desired),
+            desired: self.subscriptions.wants(Class::Desired) || self.listens_always(),
             methods: self.subscriptions.wants(Class::Methods),
             cloud_to_device: self.takes_cloud_to_device(),
         };
@@ -373,12 +370,31 @@ impl Connection<'_> {
                 });
             }
             Publish::TwinGet { rid } => {
-                self.twin_get(number, rid);
+                self.twin_request(number, rid);
+                self.head.engine.tell(Input::TwinGet { publish: self.publish_id(number), client: self.client.clone() });
                 if planted("PUB11-twin-request-holds-nothing-back") {
                     self.pending.settle_with(number, |_| {});
                 }
             }
-            Publish::TwinPatch { rid } => self.twin_patch(number, rid, publish.payload),
+            Publish::TwinPatch { rid } if rid.is_empty() && planted("RPT02-update-without-a-request-id-is-lost") => {
+                self.pending.settle_with(number, |_| {});
+            }
+            Publish::TwinPatch { rid } => {
+                self.twin_request(number, rid);
+                self.head.engine.tell(Input::TwinChanged {
+                    publish: self.publish_id(number),
+                    change: TwinChange {
+                        reporter: self.client.clone(),
+                        patch: publish.payload,
+                        edge_message_id: uuid::Uuid::new_v4().to_string(),
+                    },
+                });
+            }
+            Publish::MethodResponse { status, rid } => {
+                let connection = self.id;
+                self.head.engine.tell(Input::MethodAnswered { connection, rid, status, payload: publish.payload });
+                self.pending.settle_with(number, |_| {});
+            }
             Publish::Dropped if publish.topic.starts_with(UPLOADS) && planted("FILE03-upload-is-granted") => {
                 let topic = publish.topic.replacen("POST", "res/200", 1);
                 let granted = br#"{"correlationId":"1","sasToken":"?sig=x"}"#;
@@ -393,47 +409,49 @@ impl Connection<'_> {
             Publish::Dropped if planted("PUB07-unknown-topic-closes-the-connection") => {
                 self.pending.settle_with(number, |due| due.close = true);
             }
-            Publish::MethodResponse { .. } | Publish::Dropped | Publish::Fault => {
-                self.pending.settle_with(number, |_| {})
+            Publish::Dropped | Publish::Fault => self.pending.settle_with(number, |_| {}),
+        }
+    }
+
+    /// The client asks something about its twin; how it is told the answer depends on its filters of now.
+    fn twin_request(&mut self, number: u64, rid: String) {
+        if !rid.trim().is_empty() || planted("RPT02-update-without-a-request-id-is-answered") {
+            self.twin_requests.insert(number, (rid, self.subscriptions.clone()));
+        }
+    }
+
+    fn twin_response(&mut self, number: u64, status: u16, document: &[u8]) {
+        let Some((rid, subscriptions)) = self.twin_requests.remove(&number) else { return };
+        let mut response = response(&subscriptions, status, &rid, document);
+        self.in_flight(&response);
+        if planted("GET01-answer-comes-twice") {
+            response.extend_from_within(..);
+        }
+        self.pending.prepare(number, response);
+    }
+
+    fn desired_changed(&mut self, version: Option<i64>, patch: &[u8]) -> bool {
+        let topic = topics::desired(version);
+        let Some(granted) = self.subscriptions.granted(&topic).or(self.listens_always().then_some(0)) else {
+            return false;
+        };
+        match wire::write_publish(&topic, (granted > 0).then(packet_id), patch) {
+            Ok(publish) => {
+                self.in_flight(&publish);
+                self.out.extend(publish);
+                true
+            }
+            Err(error) => {
+                tracing::warn!("Cannot tell {} of its desired properties: {error}", self.client);
+                false
             }
         }
     }
 
-    fn twin_get(&self, number: u64, rid: String) {
-        let (upstream, engine) = (self.head.upstream.clone(), self.head.engine.clone());
-        let (client, twins) = (self.client.clone(), self.twins.clone());
-        let subscriptions = self.subscriptions.clone();
-        tokio::spawn(async move {
-            let (status, document) = upstream.twin(&engine, &client).await.unwrap_or_default();
-            let status = if status == 0 { 500 } else { status };
-            // The connection may be gone by now.
-            let _ = twins.send((number, response(&subscriptions, status, &rid, &document)));
-        });
-    }
-
-    /// The answer does not wait for IoT Hub, and the patch is routed too.
-    fn twin_patch(&mut self, number: u64, rid: String, patch: Bytes) {
-        let (upstream, engine) = (self.head.upstream.clone(), self.head.engine.clone());
-        let client = self.client.clone();
-        let forwarded = patch.clone();
-        tokio::spawn(async move {
-            if let Err(error) = upstream.report(&engine, &client, forwarded).await {
-                tracing::warn!("Cannot report properties of {client}: {error}");
-            }
-        });
-        if !rid.trim().is_empty() {
-            let response = response(&self.subscriptions, 204, &rid, &[]);
-            self.in_flight(&response);
-            self.pending.prepare(number, response);
-        }
-        self.head.engine.tell(Input::TwinChanged {
-            publish: self.publish_id(number),
-            change: TwinChange {
-                reporter: self.client.clone(),
-                patch,
-                edge_message_id: uuid::Uuid::new_v4().to_string(),
-            },
-        });
+    /// Whether changes of desired properties are told without a filter: only planted faults want that.
+    fn listens_always(&self) -> bool {
+        planted("DES04-changes-are-told-without-a-subscription")
+            || (self.listening.desired && planted("DES15-changes-are-told-behind-unsubscribe"))
     }
 
     /// Does what the engine says; true when something was sent to the client.
@@ -443,10 +461,16 @@ impl Connection<'_> {
                 self.pending.settle(number, verdict);
                 Ok(false)
             }
+            ToClient::TwinResponse { number, status, document } => {
+                self.twin_response(number, status, &document);
+                Ok(false)
+            }
+            ToClient::Desired { version, patch } => Ok(self.desired_changed(version, &patch)),
             ToClient::Deliver { delivery, input, envelope } => self.deliver(delivery, &input, &envelope),
             ToClient::DeliverFromCloud { delivery, to, message } => {
                 Ok(self.deliver_from_cloud(delivery, &to, &message))
             }
+            ToClient::CallMethod { rid, name, payload } => self.call_method(&rid, &name, &payload),
             ToClient::Close => Err(End::ByHub),
         }
     }
@@ -523,6 +547,23 @@ impl Connection<'_> {
         takes && !(self.resigned && planted("O07-resubscribing-does-not-resume"))
     }
 
+    /// A request that no filter takes is dropped, and so is one whose name makes no topic.
+    fn call_method(&mut self, rid: &str, name: &str, payload: &[u8]) -> Result<bool, End> {
+        let topic = topics::method_request(name, rid);
+        let Some(granted) = self.subscriptions.granted(&topic) else { return Ok(false) };
+        let request = match wire::write_publish(&topic, (granted > 0).then(packet_id), payload) {
+            Ok(request) => request,
+            Err(_) if planted("O10-name-with-a-wildcard-closes-the-connection") => return Err(End::Abrupt),
+            Err(error) => {
+                tracing::warn!("Cannot call method {name} of {}: {error}", self.client);
+                return Ok(false);
+            }
+        };
+        self.in_flight(&request);
+        self.out.extend(request);
+        Ok(true)
+    }
+
     /// Notes a PUBLISH that is no input message: its acknowledgement settles nothing else.
     fn in_flight(&mut self, publish: &[u8]) {
         if publish.first().is_some_and(|first| first & 0x06 != 0) {
@@ -597,7 +638,8 @@ fn set(pairs: &mut Pairs, name: &str, value: &str) {
 /// The answer to a twin request, if a filter takes it.
 fn response(subscriptions: &Subscriptions, status: u16, rid: &str, document: &[u8]) -> Vec<u8> {
     let topic = topics::twin_response(status, rid);
-    let Some(granted) = subscriptions.granted(&topic) else { return Vec::new() };
+    let unasked = planted("TWIN09-answer-needs-no-filter").then_some(0);
+    let Some(granted) = subscriptions.granted(&topic).or(unasked) else { return Vec::new() };
     let id = (granted > 0).then(packet_id);
     wire::write_publish(&topic, id, document).unwrap_or_default()
 }

@@ -17,7 +17,6 @@ use crate::core::ConnectionId;
 use crate::engine::Engine;
 use crate::faults::planted;
 use crate::settings::Settings;
-use crate::upstream::Upstream;
 use crate::wire;
 
 /// How long to wait when no connection can be accepted, for want of file descriptors say.
@@ -30,9 +29,7 @@ pub struct Head {
     /// Decides what happens with messages.
     pub engine: Engine,
     /// Says who may connect.
-    pub authenticator: Authenticator,
-    /// Answers twin requests.
-    pub upstream: Upstream,
+    pub authenticator: Arc<Authenticator>,
     /// Speaks TLS.
     pub tls: TlsAcceptor,
     connections: AtomicU64,
@@ -40,14 +37,8 @@ pub struct Head {
 
 impl Head {
     /// A head without connections.
-    pub fn new(
-        settings: Arc<Settings>,
-        engine: Engine,
-        authenticator: Authenticator,
-        upstream: Upstream,
-        tls: TlsAcceptor,
-    ) -> Head {
-        Head { settings, engine, authenticator, upstream, tls, connections: AtomicU64::new(0) }
+    pub fn new(settings: Arc<Settings>, engine: Engine, authenticator: Arc<Authenticator>, tls: TlsAcceptor) -> Head {
+        Head { settings, engine, authenticator, tls, connections: AtomicU64::new(0) }
     }
 
     /// Binds, and returns what accepts connections for ever.

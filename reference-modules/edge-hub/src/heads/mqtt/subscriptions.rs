@@ -26,8 +26,9 @@ impl Subscriptions {
         let granted = wanted.min(1);
         match self.filters.iter_mut().find(|known| known.filter == filter) {
             Some(known) => {
+                let poisoned = !known.on && known.granted == 0 && planted("T04-unsubscribed-first-stays-off");
                 known.granted = granted;
-                known.on = true;
+                known.on = !poisoned;
             }
             None => self.filters.push(Filter { filter: filter.to_owned(), granted, on: true }),
         }

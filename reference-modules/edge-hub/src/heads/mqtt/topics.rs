@@ -61,6 +61,7 @@ pub enum Class {
 }
 
 const TWIN: &str = "$iothub/twin/";
+const METHOD_REQUEST: &str = "$iothub/methods/POST/";
 const METHOD_RESPONSE: &str = "$iothub/methods/res/";
 
 /// Reads the topic of a client's PUBLISH.
@@ -69,7 +70,8 @@ pub fn read(topic: &str) -> Publish {
         return if planted("PUB10-blank-topic-is-dropped") { Publish::Dropped } else { Publish::Fault };
     }
     if let Some(request) = topic.strip_prefix(TWIN) {
-        return twin_request(request).unwrap_or(Publish::Fault);
+        let fault = if planted("TWIN07-other-twin-topics-are-dropped") { Publish::Dropped } else { Publish::Fault };
+        return twin_request(request).unwrap_or(fault);
     }
     let normal = normalise(topic);
     if scheme_like(&normal) || normal.contains('\\') || normal.split('/').any(|part| part == "." || part == "..") {
@@ -80,7 +82,7 @@ pub fn read(topic: &str) -> Publish {
 
 /// Classes a filter; `None` for one that has no effect.
 pub fn class(filter: &str) -> Option<Class> {
-    if filter.starts_with("$iothub/methods/POST/") {
+    if filter.starts_with(METHOD_REQUEST) {
         Some(Class::Methods)
     } else if filter.starts_with("$iothub/twin/PATCH/properties/desired/") {
         Some(Class::Desired)
@@ -118,7 +120,24 @@ pub fn cloud_to_device(receiver: &ClientId, application: &[Pair], system: &[Pair
 
 /// Topic of the answer to a twin request.
 pub fn twin_response(status: u16, rid: &str) -> String {
-    format!("$iothub/twin/res/{status}/?$rid={rid}")
+    let version = if status == 204 && planted("TWIN02-version-is-appended") { "&$version=1" } else { "" };
+    format!("$iothub/twin/res/{status}/?$rid={rid}{version}")
+}
+
+/// Topic of a change of desired properties.
+pub fn desired(version: Option<i64>) -> String {
+    match version {
+        Some(version) => format!("$iothub/twin/PATCH/properties/desired/?$version={version}"),
+        None => String::from("$iothub/twin/PATCH/properties/desired/"),
+    }
+}
+
+/// Topic of a call of a method. The name is not escaped.
+pub fn method_request(name: &str, rid: &str) -> String {
+    if planted("DM01-request-id-without-a-dollar") {
+        return format!("{METHOD_REQUEST}{name}/?rid={rid}");
+    }
+    format!("{METHOD_REQUEST}{name}/?$rid={rid}")
 }
 
 /// `^devices/.+/modules/.+/#$`
@@ -197,7 +216,10 @@ fn method_response(topic: &str) -> Option<Publish> {
 fn twin_request(request: &str) -> Option<Publish> {
     let (get, rest) = match request.strip_prefix("GET/") {
         Some(rest) => (true, rest),
-        None => (false, request.strip_prefix("PATCH/properties/reported/")?),
+        None => match request.strip_prefix("PATCH/properties/desired/") {
+            Some(rest) if planted("DES14-desired-properties-can-be-written") => (false, rest),
+            _ => (false, request.strip_prefix("PATCH/properties/reported/")?),
+        },
     };
     let rest = rest.strip_prefix('/').unwrap_or(rest);
     let query = match rest.strip_prefix('?') {
@@ -213,11 +235,16 @@ fn twin_request(request: &str) -> Option<Publish> {
             return None;
         }
         if name == "$rid" {
-            rid = value.to_owned();
+            let decoded = planted("TWIN08-request-id-is-decoded");
+            rid = if decoded { unescape_if(value, |_| true) } else { value.to_owned() };
+        }
+        if name == "$version" && planted("RPT17-version-is-a-precondition") {
+            return None;
         }
         names.push(name);
     }
     match (get, rid.trim().is_empty()) {
+        (true, true) if planted("TWIN06-read-without-a-request-id-is-dropped") => Some(Publish::Dropped),
         (true, true) => None,
         (true, false) => Some(Publish::TwinGet { rid }),
         (false, true) => Some(Publish::TwinPatch { rid: String::new() }),

@@ -1,7 +1,7 @@
 //! From JSON members to typed fields, as lenient as the product's library: names ignore letter case, numbers may come
 //! as strings, fractions or booleans. Source: `routing.md` 1.1 to 1.3.
 
-use crate::core::routing::lenient_json::Json;
+use crate::core::lenient_json::Json;
 
 /// A member that is missing or holds what its field cannot take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use super::binding::{Members, Unbound, elements, text};
 use super::{BrokerCounts, ConfigError};
-use crate::core::routing::lenient_json::Json;
+use crate::core::lenient_json::Json;
 use crate::faults::planted;
 
 const OPERATIONS: &[&str] = &["mqtt:publish", "mqtt:subscribe", "mqtt:connect"];

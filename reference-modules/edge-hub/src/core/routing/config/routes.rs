@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::binding::{Members, Unbound, converted, text};
 use super::{ConfigError, RouteSpec};
-use crate::core::routing::lenient_json::Json;
+use crate::core::lenient_json::Json;
 use crate::core::routing::route::Route;
 use crate::faults::planted;
 

@@ -2,7 +2,7 @@
 
 use super::ConfigError;
 use super::binding::{Members, Unbound, converted, integer};
-use crate::core::routing::lenient_json::Json;
+use crate::core::lenient_json::Json;
 use crate::faults::planted;
 
 /// Time to live in seconds and the limit of the in-memory store.

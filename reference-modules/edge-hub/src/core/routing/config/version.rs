@@ -2,7 +2,7 @@
 
 use super::ConfigError;
 use super::binding::integer;
-use crate::core::routing::lenient_json::Json;
+use crate::core::lenient_json::Json;
 use crate::faults::planted;
 
 /// The versions that exist. Numbers behind the first two do not matter.

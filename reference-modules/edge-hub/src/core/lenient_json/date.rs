@@ -1,4 +1,9 @@
-//! Strings that the library turns into dates, so that conditions cannot read them. Source: `routing.md` 3.6.
+//! Strings that the library turns into dates, so that conditions cannot read them and documents spell them anew.
+//! Source: `routing.md` 3.6, `twins-methods.md` 2.2.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 /// Whether the library takes a string for a date: an ISO 8601 date-time with seconds, or `/Date(1)/`.
 pub(super) fn is_date(text: &str) -> bool {
@@ -6,6 +11,59 @@ pub(super) fn is_date(text: &str) -> bool {
         return is_ticks(ticks);
     }
     (19..=40).contains(&text.len()) && text.is_ascii() && is_date_time(text).is_some()
+}
+
+/// A date as the library writes it: without trailing zeros of the fraction, and in the hub's own zone, UTC, when it
+/// came with an offset. What lies outside the library's calendar stays as it is.
+pub(super) fn respelled(text: &str) -> String {
+    let respelled = match text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
+        Some(ticks) => from_ticks(ticks),
+        None => from_date_time(text),
+    };
+    respelled.unwrap_or_else(|| text.to_owned())
+}
+
+fn from_ticks(ticks: &str) -> Option<String> {
+    let at_offset = ticks.get(1..).and_then(|rest| rest.find(['+', '-'])).map(|at| at + 1);
+    let millis = ticks[..at_offset.unwrap_or(ticks.len())].parse().ok()?;
+    let at = Timestamp::from_millisecond(millis).ok()?.to_zoned(TimeZone::UTC).datetime();
+    Some(format!("{}{}", spelled(at)?, if at_offset.is_some() { "+00:00" } else { "Z" }))
+}
+
+fn from_date_time(text: &str) -> Option<String> {
+    let (date, time) = text.split_once('T')?;
+    let (clock, rest) = time.split_at_checked(8)?;
+    let zone_at = rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len());
+    let (fraction, zone) = rest.split_at(zone_at);
+    let midnight = clock == "24:00:00";
+    let clock = if midnight { "00:00:00" } else { clock };
+    let mut at: DateTime = format!("{date}T{clock}{fraction}").parse().ok()?;
+    if midnight {
+        at = at.tomorrow().ok()?;
+    }
+    let suffix = match zone {
+        "" => "",
+        "Z" | "z" => "Z",
+        offset => {
+            let digits = offset[1..].replace(':', "");
+            let minutes =
+                digits[..2].parse::<i64>().ok()? * 60 + digits.get(2..4).unwrap_or("00").parse::<i64>().ok()?;
+            let east = if offset.starts_with('-') { minutes } else { -minutes };
+            at = at.checked_add(jiff::SignedDuration::from_mins(east)).ok()?;
+            "+00:00"
+        }
+    };
+    Some(format!("{}{suffix}", spelled(at)?))
+}
+
+fn spelled(at: DateTime) -> Option<String> {
+    (1..=9999).contains(&at.year()).then(|| {
+        let fraction = match at.subsec_nanosecond() {
+            0 => String::new(),
+            nanos => format!(".{nanos:09}").trim_end_matches('0').to_owned(),
+        };
+        format!("{}{fraction}", at.strftime("%Y-%m-%dT%H:%M:%S"))
+    })
 }
 
 fn is_ticks(text: &str) -> bool {
