@@ -258,8 +258,8 @@ impl Core {
             }
             Input::UpstreamLost => self.upstream_is_gone(),
             Input::ListensAgain { client } => {
-                self.cloud_messages_come_again(&client);
                 self.synchronise(&client);
+                self.cloud_messages_come_again(&client);
             }
             Input::DesiredChanged { client, patch, version } => self.desired_changed(&client, patch, version),
             Input::MethodCalled { caller, target, request } => {

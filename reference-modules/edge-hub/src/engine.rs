@@ -65,15 +65,6 @@ pub enum ToClient {
         /// What.
         envelope: Arc<Envelope>,
     },
-    /// Deliver a message of the cloud, and tell [`Input::Settled`] when the client has it.
-    DeliverFromCloud {
-        /// Names the attempt.
-        delivery: DeliveryId,
-        /// Whom IoT Hub sent it to.
-        to: ClientId,
-        /// What.
-        message: Arc<CloudMessage>,
-    },
     /// Call a method, and tell [`Input::MethodAnswered`].
     CallMethod {
         /// Names the call.
@@ -82,6 +73,15 @@ pub enum ToClient {
         name: String,
         /// Argument.
         payload: Bytes,
+    },
+    /// Deliver a message of the cloud, and tell [`Input::Settled`] when the client has it.
+    DeliverFromCloud {
+        /// Names the attempt.
+        delivery: DeliveryId,
+        /// Whom IoT Hub sent it to.
+        to: ClientId,
+        /// What.
+        message: Arc<CloudMessage>,
     },
     /// Close without a word.
     Close,
@@ -477,9 +477,6 @@ impl Worker {
             Output::Deliver { connection, delivery, input, envelope } => {
                 self.to_client(connection, ToClient::Deliver { delivery, input, envelope })
             }
-            Output::DeliverFromCloud { connection, delivery, to, message } => {
-                self.to_client(connection, ToClient::DeliverFromCloud { delivery, to, message });
-            }
             Output::CallMethod { connection, rid, name, payload } => {
                 self.to_client(connection, ToClient::CallMethod { rid, name, payload });
             }
@@ -491,6 +488,9 @@ impl Worker {
             }
             Output::RefreshIdentities { rid, clients } => {
                 self.to_upstream(ToUpstream::RefreshIdentities { rid, clients });
+            }
+            Output::DeliverFromCloud { connection, delivery, to, message } => {
+                self.to_client(connection, ToClient::DeliverFromCloud { delivery, to, message });
             }
             Output::Close { connection } => self.to_client(connection, ToClient::Close),
             Output::Send { send, sender, messages } => self.to_upstream(ToUpstream::Send { send, sender, messages }),

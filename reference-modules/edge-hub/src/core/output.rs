@@ -153,17 +153,6 @@ pub enum Output {
         /// What.
         envelope: Arc<Envelope>,
     },
-    /// Deliver a message of the cloud, and tell with [`super::Input::Settled`] when the device has it.
-    DeliverFromCloud {
-        /// On which connection.
-        connection: ConnectionId,
-        /// Names the attempt.
-        delivery: DeliveryId,
-        /// Whom IoT Hub sent it to.
-        to: ClientId,
-        /// What.
-        message: Arc<CloudMessage>,
-    },
     /// Call a method of a client, whose answer is told with [`super::Input::MethodAnswered`].
     CallMethod {
         /// Whose.
@@ -188,6 +177,17 @@ pub enum Output {
         rid: String,
         /// Whose.
         clients: Vec<ClientId>,
+    },
+    /// Deliver a message of the cloud, and tell with [`super::Input::Settled`] when the device has it.
+    DeliverFromCloud {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Names the attempt.
+        delivery: DeliveryId,
+        /// Whom IoT Hub sent it to.
+        to: ClientId,
+        /// What.
+        message: Arc<CloudMessage>,
     },
     /// Close a connection without a word.
     Close {

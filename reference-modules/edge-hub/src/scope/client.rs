@@ -118,14 +118,9 @@ impl Scope {
         }
         asked.insert(client.clone(), Instant::now());
         drop(asked);
-        if let Err(error) = self.ask_for(client).await {
+        if let Err(error) = self.learn_of(client).await {
             tracing::warn!("Cannot refresh {client}: {error}");
         }
-    }
-
-    /// Whether IoT Hub can be asked now: only a planted fault wants to know.
-    pub async fn answers(&self, client: &ClientId) -> bool {
-        self.ask_for(client).await.is_ok()
     }
 
     /// Asks for identities anew, whenever that was done before.
@@ -135,20 +130,29 @@ impl Scope {
     pub async fn refresh_now(&self, clients: &[ClientId]) -> io::Result<()> {
         for client in clients {
             self.asked.lock().await.insert(client.clone(), Instant::now());
-            self.ask_for(client).await?;
+            self.learn_of(client).await?;
         }
         Ok(())
     }
 
-    async fn ask_for(&self, client: &ClientId) -> io::Result<()> {
+    /// Whether IoT Hub can be asked now: only a planted fault wants to know.
+    pub async fn answers(&self, client: &ClientId) -> bool {
+        self.ask_for(client).await.is_ok()
+    }
+
+    async fn learn_of(&self, client: &ClientId) -> io::Result<()> {
+        self.identities.learn(client, self.ask_for(client).await?);
+        Ok(())
+    }
+
+    async fn ask_for(&self, client: &ClientId) -> io::Result<Vec<ServiceIdentity>> {
         let body = json!({
             "targetDeviceId": client.device,
             "targetModuleId": client.module,
             "authChain": self.settings.identity.device_id,
         });
         let page = self.ask("getDeviceAndModuleOnBehalfOf", body).await?;
-        self.identities.learn(client, page.map(Page::identities).unwrap_or_default());
-        Ok(())
+        Ok(page.map(Page::identities).unwrap_or_default())
     }
 
     /// Asks for everybody anew.

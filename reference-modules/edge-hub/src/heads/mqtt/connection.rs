@@ -467,10 +467,10 @@ impl Connection<'_> {
             }
             ToClient::Desired { version, patch } => Ok(self.desired_changed(version, &patch)),
             ToClient::Deliver { delivery, input, envelope } => self.deliver(delivery, &input, &envelope),
+            ToClient::CallMethod { rid, name, payload } => self.call_method(&rid, &name, &payload),
             ToClient::DeliverFromCloud { delivery, to, message } => {
                 Ok(self.deliver_from_cloud(delivery, &to, &message))
             }
-            ToClient::CallMethod { rid, name, payload } => self.call_method(&rid, &name, &payload),
             ToClient::Close => Err(End::ByHub),
         }
     }
@@ -520,6 +520,23 @@ impl Connection<'_> {
         Ok(true)
     }
 
+    /// A request that no filter takes is dropped, and so is one whose name makes no topic.
+    fn call_method(&mut self, rid: &str, name: &str, payload: &[u8]) -> Result<bool, End> {
+        let topic = topics::method_request(name, rid);
+        let Some(granted) = self.subscriptions.granted(&topic) else { return Ok(false) };
+        let request = match wire::write_publish(&topic, (granted > 0).then(packet_id), payload) {
+            Ok(request) => request,
+            Err(_) if planted("O10-name-with-a-wildcard-closes-the-connection") => return Err(End::Abrupt),
+            Err(error) => {
+                tracing::warn!("Cannot call method {name} of {}: {error}", self.client);
+                return Ok(false);
+            }
+        };
+        self.in_flight(&request);
+        self.out.extend(request);
+        Ok(true)
+    }
+
     /// Sends a message of the cloud; true when it was sent.
     fn deliver_from_cloud(&mut self, delivery: DeliveryId, to: &ClientId, message: &CloudMessage) -> bool {
         let topic = topics::cloud_to_device(to, &message.properties, &message.system);
@@ -545,23 +562,6 @@ impl Connection<'_> {
         let takes = self.subscriptions.wants_cloud_to_device(&self.client);
         self.resigned |= self.listening.cloud_to_device && !takes;
         takes && !(self.resigned && planted("O07-resubscribing-does-not-resume"))
-    }
-
-    /// A request that no filter takes is dropped, and so is one whose name makes no topic.
-    fn call_method(&mut self, rid: &str, name: &str, payload: &[u8]) -> Result<bool, End> {
-        let topic = topics::method_request(name, rid);
-        let Some(granted) = self.subscriptions.granted(&topic) else { return Ok(false) };
-        let request = match wire::write_publish(&topic, (granted > 0).then(packet_id), payload) {
-            Ok(request) => request,
-            Err(_) if planted("O10-name-with-a-wildcard-closes-the-connection") => return Err(End::Abrupt),
-            Err(error) => {
-                tracing::warn!("Cannot call method {name} of {}: {error}", self.client);
-                return Ok(false);
-            }
-        };
-        self.in_flight(&request);
-        self.out.extend(request);
-        Ok(true)
     }
 
     /// Notes a PUBLISH that is no input message: its acknowledgement settles nothing else.
