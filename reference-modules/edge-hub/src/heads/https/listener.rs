@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::answer::{Answer, empty, not_to_be_sniffed, too_large, wrong_verb};
 use super::routes::Route;
-use super::{device_scope, methods, registry, websocket};
+use super::{device_scope, methods, nowhere, registry, websocket};
 use crate::authenticate::Authenticator;
 use crate::certificate::Shown;
 use crate::engine::Engine;
@@ -114,7 +114,7 @@ impl Head {
     }
 
     async fn routed(&self, found: Option<Route>, asked: Asked) -> Answer {
-        let Some(route) = found else { return empty(StatusCode::NOT_FOUND) };
+        let Some(route) = found else { return nowhere::answer(self, &asked).await };
         if !route.takes(&asked.parts.method) {
             return wrong_verb(route.verbs().unwrap_or_default());
         }
