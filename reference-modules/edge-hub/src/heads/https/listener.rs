@@ -22,7 +22,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::answer::{Answer, empty, not_to_be_sniffed, too_large, wrong_verb};
 use super::routes::Route;
-use super::{device_scope, methods, registry, websocket};
+use super::{device_scope, methods, nowhere, registry, websocket};
 use crate::authenticate::Authenticator;
 use crate::certificate::Shown;
 use crate::engine::Engine;
@@ -144,9 +144,10 @@ impl Head {
 
     async fn routed(&self, found: Option<Route>, asked: Asked) -> Answer {
         let Some(route) = found else {
-            let anonymous = asked.parts.headers.get(AUTHORIZATION).is_none();
-            let asks = anonymous && planted("HTTP01-unknown-path-needs-credentials");
-            return empty(if asks { StatusCode::UNAUTHORIZED } else { StatusCode::NOT_FOUND });
+            if asked.parts.headers.get(AUTHORIZATION).is_none() && planted("HTTP01-unknown-path-needs-credentials") {
+                return empty(StatusCode::UNAUTHORIZED);
+            }
+            return nowhere::answer(self, &asked).await;
         };
         if !route.takes(&asked.parts.method) {
             return wrong_verb(route.verbs().unwrap_or_default());
