@@ -22,10 +22,15 @@ pub const READY: Deadline = Deadline::new("READY", 75);
 pub const GLANCE: Deadline = Deadline { name: "GLANCE", limit: Duration::from_millis(20) };
 /// A process ends after it was asked to.
 pub const STOP: Deadline = Deadline::new("STOP", 10);
+/// A change of desired properties is pushed to a client that has just subscribed. One that comes before the
+/// subscription stands in the cloud may not be: then there is another.
+pub const PUSHED: Deadline = Deadline { name: "PUSHED", limit: Duration::from_millis(500) };
 /// A client gets its CONNACK, or an answer to a request over HTTP.
 pub const CONNECT: Deadline = Deadline::new("CONNECT", 20);
 /// A PUBLISH gets its PUBACK, a SUBSCRIBE its SUBACK.
 pub const ACKNOWLEDGEMENT: Deadline = Deadline::new("ACKNOWLEDGEMENT", 10);
+/// The cloud hears what became of a message to a device.
+pub const OUTCOME: Deadline = Deadline::new("OUTCOME", 5);
 /// A twin request is answered, also when the cloud does not answer the hub. The product gives the cloud 20 s, twice;
 /// the settings of tests give it less.
 pub const TWIN: Deadline = Deadline::new("TWIN", 12);
@@ -39,6 +44,10 @@ pub const TIME_LIMIT: Deadline = Deadline::new("TIME_LIMIT", 15);
 pub const REAUTHENTICATION: Deadline = Deadline::new("REAUTHENTICATION", 330);
 /// A message reaches the sinks its routes name.
 pub const ROUTING: Deadline = Deadline::new("ROUTING", 10);
+/// A method call is answered, at the latest with a 504 at the end of a response timeout of 5 s.
+pub const METHOD: Deadline = Deadline::new("METHOD", 10);
+/// A method call is answered whose response timeout is the one of the product's choice, 30 s.
+pub const PATIENT_METHOD: Deadline = Deadline::new("PATIENT_METHOD", 40);
 /// A changed configuration is seen to be in force.
 pub const CONFIGURATION: Deadline = Deadline::new("CONFIGURATION", 15);
 /// A reported property of the hub reaches the cloud. The product sends them every 5 s.

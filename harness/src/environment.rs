@@ -13,6 +13,7 @@ pub use pki::{DeviceCertificate, Issued};
 use serde_json::{Value, json};
 
 use crate::client::http::{HttpClient, Origin};
+use crate::client::https::HttpsClient;
 use crate::client::iot_hub::IotHub;
 use crate::client::mqtt::{ConnectError, Login, MqttClient};
 use crate::client::raw_mqtt::{RawError, RawMqtt};
@@ -80,6 +81,7 @@ pub struct Environment {
     authority: pki::Authority,
     certificates: BTreeMap<Identity, Issued>,
     https: SocketAddr,
+    hub_https_port: u16,
     mqtt: SocketAddr,
     simulators: Vec<Process>,
     modules: Vec<Process>,
@@ -176,6 +178,8 @@ impl Environment {
             authority,
             certificates,
             https,
+            // The hub listens at an address of its own, with the same rights.
+            hub_https_port: https_port,
             simulators,
             modules: Vec::new(),
             hub: None,
@@ -406,6 +410,34 @@ impl Environment {
         SocketAddr::new(self.addresses.hub, 8883)
     }
 
+    /// Address and port of the hub's HTTPS head.
+    pub fn https_address(&self) -> SocketAddr {
+        SocketAddr::new(self.addresses.hub, self.hub_https_port)
+    }
+
+    /// A client of the hub's HTTPS head that shows no certificate.
+    pub fn https(&self) -> HttpsClient {
+        HttpsClient::new(self.https_origin(self.tls.clone()))
+    }
+
+    /// As [`Environment::https`], with a say in the TLS handshake.
+    ///
+    /// # Errors
+    /// [`StartError::Trust`] when the certificate's key cannot be read.
+    pub fn https_with(&self, handshake: Handshake<'_>) -> Result<HttpsClient, StartError> {
+        Ok(HttpsClient::new(self.https_origin(trust(self.authority.certificate_pem(), handshake)?)))
+    }
+
+    /// A client of the IoT Hub itself, past the hub: as devices upload files.
+    pub fn past_the_hub(&self) -> HttpsClient {
+        let host = self.launch.iot_hub_host.clone();
+        HttpsClient::new(Origin { address: self.https, host, tls: Some(self.tls.clone()) })
+    }
+
+    fn https_origin(&self, tls: Arc<rustls::ClientConfig>) -> Origin {
+        Origin { address: self.https_address(), host: self.addresses.hub.to_string(), tls: Some(tls) }
+    }
+
     /// Trust in the hub's certificate.
     pub fn tls(&self) -> Arc<rustls::ClientConfig> {
         self.tls.clone()
@@ -414,6 +446,11 @@ impl Environment {
     /// What went over the wire in the current case.
     pub fn wire(&self) -> &WireLog {
         &self.wire
+    }
+
+    /// A token of an identity, good for an hour.
+    pub fn token(&self, identity: &Identity) -> String {
+        self.login(identity).password
     }
 
     /// What an identity presents in CONNECT.
@@ -576,6 +613,7 @@ impl Environment {
         ];
         if self.launch.subject == Subject::Embedded {
             environment.push(("StorageFolder".to_owned(), self.folder.join("storage").display().to_string()));
+            environment.push(("httpSettings__port".to_owned(), self.hub_https_port.to_string()));
         }
         environment.extend(self.blueprint.settings.iter().cloned());
         let run = self.folder.display().to_string();

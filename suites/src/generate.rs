@@ -4,6 +4,7 @@
 mod bag;
 mod condition;
 mod message;
+pub mod method;
 pub mod mqtt_packet;
 pub mod mqtt_topic;
 mod source;

@@ -89,6 +89,7 @@ pub fn blueprint() -> Blueprint {
     inputs.extend([("other", "in"), ("other", "IN")]);
     inputs.extend(mqtt_head::guest::INPUTS);
     let modules = ["probe", "m1", "m10", "cam", "cam2", "sink", "other", "dot.ted"];
-    let guests = mqtt_head::guest::guests();
+    let mut guests = mqtt_head::guest::guests();
+    guests.extend(direct_methods::guests());
     Blueprint { guests, ..Blueprint::new("gw7", &modules, &["leaf1", "leaf2"], &inputs) }
 }

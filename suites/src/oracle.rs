@@ -12,6 +12,7 @@
 //! - `document`: the desired properties of `$edgeHub` as a whole.
 //! - `table`: from a configuration to deliveries.
 //! - [`mqtt`]: the texts of the MQTT head, as pure functions.
+//! - [`method`]: direct methods over HTTPS: who may call, what is read, what the caller gets.
 //! - [`mqtt_stream`]: what a client's packets ask for, before any of that.
 //! - [`twin`]: what becomes of a reported patch, and how documents are merged and compared.
 //!
@@ -25,6 +26,7 @@ mod document;
 mod evaluate;
 mod function;
 mod json;
+pub mod method;
 pub mod mqtt;
 pub mod mqtt_stream;
 mod number;

@@ -65,3 +65,8 @@ fn merges_and_differences_of_twins_agree() {
 fn reported_patches_agree() {
     agrees(include_str!("../../fixtures/vectors/reported-patch.jsonl"));
 }
+
+#[test]
+fn method_requests_agree() {
+    agrees(include_str!("../../fixtures/vectors/method-request.jsonl"));
+}

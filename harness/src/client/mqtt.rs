@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::deadline::{self, Expired};
 use crate::observe::wire_log::{Direction, WireLog};
 
+pub mod methods;
 pub mod twin;
 
 /// What a client presents in CONNECT, and where.
@@ -286,11 +287,11 @@ async fn run(
             }
             Ok(Event::Outgoing(Outgoing::Disconnect)) => break "the client left".to_owned(),
             Ok(Event::Incoming(Packet::PubAck(puback))) => settle(&waiting, puback.pkid, Vec::new()).await,
+            Ok(Event::Incoming(Packet::UnsubAck(unsuback))) => settle(&waiting, unsuback.pkid, Vec::new()).await,
             Ok(Event::Incoming(Packet::SubAck(suback))) => {
                 let codes = suback.return_codes.iter().map(granted).collect();
                 settle(&waiting, suback.pkid, codes).await;
             }
-            Ok(Event::Incoming(Packet::UnsubAck(unsuback))) => settle(&waiting, unsuback.pkid, Vec::new()).await,
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 let _ = received.send(Received {
                     at: Instant::now(),

@@ -19,10 +19,17 @@ use crate::subject::Launch;
 struct Attached {
     /// Address at which the hub is reached: MQTT on 8883, metrics on 9600.
     hub: IpAddr,
+    /// Port of the hub's HTTPS head, the product's when it is left out.
+    #[serde(default = "product_https_port")]
+    hub_https_port: u16,
     /// HTTPS of the simulated IoT Hub.
     iot_hub: SocketAddr,
     /// Folder with the registry and the root certificate of that world.
     folder: PathBuf,
+}
+
+fn product_https_port() -> u16 {
+    443
 }
 
 /// The environment of a running hub.
@@ -50,6 +57,7 @@ pub(super) fn environment(launch: &Launch, blueprint: &Blueprint, file: &Path) -
         certificates: BTreeMap::new(),
         authority,
         https: attached.iot_hub,
+        hub_https_port: attached.hub_https_port,
         mqtt: SocketAddr::new(attached.iot_hub.ip(), 8883),
         simulators: Vec::new(),
         modules: Vec::new(),

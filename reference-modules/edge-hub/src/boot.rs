@@ -19,7 +19,7 @@ use crate::core::{Core, CoreSettings};
 use crate::dial::{ConnectTo, Dialler};
 use crate::engine::{Engine, Milestone, now};
 use crate::faults::planted;
-use crate::heads::mqtt::listener::Head;
+use crate::heads::{https, mqtt};
 use crate::metrics::Metrics;
 use crate::scope::client::Scope;
 use crate::settings::Settings;
@@ -90,11 +90,24 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
 
     let mut tasks = JoinSet::new();
     scope.recall(&engine).await;
-    let (refreshed, remembering) = (scope.clone(), engine.clone());
-    tasks.spawn(async move { refreshed.keep_fresh(&remembering).await });
-    tasks.spawn(upstream.run(engine.clone(), upstream_inbox));
-    let authenticator = Authenticator::new(settings.clone(), scope, Authorities::of_bundle(&trust_bundle));
-    let mut head = Some(Head::new(settings.clone(), engine.clone(), authenticator, tls));
+    let (refreshed, remembered, remembering) = (scope.clone(), scope.clone(), engine.clone());
+    let changes = scope.identities.changes();
+    tasks.spawn(async move { remembered.keep_remembered(&remembering, changes).await });
+    tasks.spawn(async move { refreshed.keep_fresh().await });
+    tasks.spawn(upstream.clone().run(engine.clone(), upstream_inbox));
+    let authorities = Authorities::of_bundle(&trust_bundle);
+    let authenticator = Arc::new(Authenticator::new(settings.clone(), scope.clone(), authorities));
+    let https = https::listener::Head {
+        settings: settings.clone(),
+        engine: engine.clone(),
+        authenticator: authenticator.clone(),
+        scope,
+        upstream,
+        metrics,
+        tls: tls.clone(),
+    };
+    let mqtt = mqtt::listener::Head::new(settings.clone(), engine.clone(), authenticator, tls);
+    let mut heads = Some((mqtt, https));
 
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -102,8 +115,8 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
             () = &mut shutdown => break,
             milestone = reached.recv() => match milestone {
                 Some(Milestone::Ready) => {
-                    if let Some(head) = head.take() {
-                        open(&options.listen, &settings, head, &metrics, &mut tasks).await?;
+                    if let Some((mqtt, https)) = heads.take() {
+                        open(&options.listen, &settings, mqtt, https, &mut tasks).await?;
                     }
                 }
                 Some(Milestone::CannotStart(reason)) => {
@@ -124,22 +137,26 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
 async fn open(
     listen: &IpAddr,
     settings: &Settings,
-    head: Head,
-    metrics: &Metrics,
+    mqtt: mqtt::listener::Head,
+    https: https::listener::Head,
     tasks: &mut JoinSet<()>,
 ) -> io::Result<()> {
-    tracing::info!("Starting protocol heads - (MQTT)");
+    tracing::info!("Starting protocol heads - (MQTT, HTTPS)");
     let named = |what: &'static str, port: u16| {
         move |error: io::Error| io::Error::new(error.kind(), format!("{what} on {listen}:{port}: {error}"))
     };
     if settings.mqtt.enabled || planted("CFG01-mqtt-is-served-all-the-same") {
         let address = SocketAddr::new(*listen, MQTT_PORT);
-        tasks.spawn(head.listen(address).await.map_err(named("MQTT", MQTT_PORT))?);
+        tasks.spawn(mqtt.listen(address).await.map_err(named("MQTT", MQTT_PORT))?);
         tracing::info!("Started MQTT head");
     }
     let address = SocketAddr::new(*listen, settings.metrics_port);
-    let page = metrics.clone().listen(address).await;
-    tasks.spawn(page.map_err(named("metrics", settings.metrics_port))?);
+    let page = https.metrics.clone().listen(address, settings.https_port);
+    tasks.spawn(page.await.map_err(named("metrics", settings.metrics_port))?);
+    if let Some(port) = settings.https_port {
+        tasks.spawn(https.listen(SocketAddr::new(*listen, port)).await.map_err(named("HTTPS", port))?);
+        tracing::info!("Started HTTPS head");
+    }
     Ok(())
 }
 

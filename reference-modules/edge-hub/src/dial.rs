@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::settings::HTTPS_PORT;
+
 /// Another address to dial for a host and port, given as `HOST:PORT=IP:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectTo {
@@ -93,12 +95,27 @@ impl Dialler {
         authorization: &str,
         body: String,
     ) -> io::Result<(StatusCode, Bytes)> {
-        let stream = self.dial(host, 443).await?;
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header("Host", host)
-            .header("Authorization", authorization)
+        self.request(Method::POST, host, path, &[("Authorization", authorization)], body).await
+    }
+
+    /// One HTTPS request with a body of JSON; returns status and body.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn request(
+        &self,
+        method: Method,
+        host: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> io::Result<(StatusCode, Bytes)> {
+        let stream = self.dial(host, HTTPS_PORT).await?;
+        let mut request = Request::builder().method(method).uri(path).header("Host", host);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request
             .header("Content-Type", "application/json; charset=utf-8")
             .body(Full::new(Bytes::from(body)))
             .map_err(io::Error::other)?;

@@ -12,9 +12,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::core::methods::request::MethodRequest;
 use crate::core::{
-    AppendId, CloudMessageId, ConnectionId, Core, DeliveryId, Envelope, Event, Input, Listening, Output, Remembered,
-    SendId, Timestamp, TwinRequestId, Verdict,
+    AppendId, CallerId, CloudMessage, CloudMessageId, ConnectionId, Core, DeliveryId, Envelope, Event, Input,
+    Listening, MethodOutcome, Output, Remembered, SendId, Timestamp, TwinRequestId, Verdict,
 };
 use crate::faults::planted;
 use crate::identity::ClientId;
@@ -64,6 +65,24 @@ pub enum ToClient {
         /// What.
         envelope: Arc<Envelope>,
     },
+    /// Call a method, and tell [`Input::MethodAnswered`].
+    CallMethod {
+        /// Names the call.
+        rid: String,
+        /// Method.
+        name: String,
+        /// Argument.
+        payload: Bytes,
+    },
+    /// Deliver a message of the cloud, and tell [`Input::Settled`] when the client has it.
+    DeliverFromCloud {
+        /// Names the attempt.
+        delivery: DeliveryId,
+        /// Whom IoT Hub sent it to.
+        to: ClientId,
+        /// What.
+        message: Arc<CloudMessage>,
+    },
     /// Close without a word.
     Close,
 }
@@ -112,6 +131,13 @@ pub enum ToUpstream {
         /// For what; nothing else.
         listening: Listening,
     },
+    /// Read identities again, and tell [`Input::IdentitiesRefreshed`].
+    RefreshIdentities {
+        /// For which call.
+        rid: String,
+        /// Whose.
+        clients: Vec<ClientId>,
+    },
     /// A client that listened is gone: close its connection.
     Leave {
         /// Whose.
@@ -153,6 +179,7 @@ enum Command {
     Document(String, oneshot::Sender<Option<Vec<u8>>>),
     Remember(String, Option<Vec<u8>>, oneshot::Sender<()>),
     Heard(oneshot::Sender<()>),
+    Call(ClientId, MethodRequest, oneshot::Sender<MethodOutcome>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -176,6 +203,8 @@ impl Engine {
             core,
             store,
             clients: HashMap::new(),
+            callers: HashMap::new(),
+            called: 0,
             appended: Vec::new(),
             unsaid: Vec::new(),
             upstream,
@@ -222,6 +251,13 @@ impl Engine {
         let _ = heard.await;
     }
 
+    /// Calls a method, and waits for what becomes of it; `None` when the hub ends meanwhile.
+    pub async fn call(&self, target: ClientId, request: MethodRequest) -> Option<MethodOutcome> {
+        let (returned, outcome) = oneshot::channel();
+        self.command(Command::Call(target, request, returned));
+        outcome.await.ok()
+    }
+
     /// Stops the thread once everything told so far is stored.
     pub async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
@@ -238,6 +274,9 @@ struct Worker {
     core: Core,
     store: Store,
     clients: HashMap<ConnectionId, mpsc::UnboundedSender<ToClient>>,
+    callers: HashMap<CallerId, oneshot::Sender<MethodOutcome>>,
+    /// Callers so far.
+    called: u64,
     appended: Vec<(AppendId, Option<Vec<u64>>)>,
     /// What is to be said behind the next commit.
     unsaid: Vec<Output>,
@@ -315,6 +354,12 @@ impl Worker {
             }
             Command::Heard(done) => {
                 let _ = done.send(());
+            }
+            Command::Call(target, request, returned) => {
+                self.called += 1;
+                let caller = CallerId(self.called);
+                self.callers.insert(caller, returned);
+                self.tell(Input::MethodCalled { caller, target, request });
             }
             Command::Stop(done) => {
                 if planted("S02-stopped-batch-counts-as-sent") {
@@ -418,7 +463,7 @@ impl Worker {
         None
     }
 
-    fn pass_on(&self, output: Output) {
+    fn pass_on(&mut self, output: Output) {
         match output {
             Output::Answer { publish, verdict } => {
                 self.to_client(publish.connection, ToClient::Answer { number: publish.number, verdict })
@@ -431,6 +476,21 @@ impl Worker {
             }
             Output::Deliver { connection, delivery, input, envelope } => {
                 self.to_client(connection, ToClient::Deliver { delivery, input, envelope })
+            }
+            Output::CallMethod { connection, rid, name, payload } => {
+                self.to_client(connection, ToClient::CallMethod { rid, name, payload });
+            }
+            Output::MethodReturned { caller, outcome } => {
+                if let Some(returned) = self.callers.remove(&caller) {
+                    // A caller that does not wait any more is told nothing.
+                    let _ = returned.send(outcome);
+                }
+            }
+            Output::RefreshIdentities { rid, clients } => {
+                self.to_upstream(ToUpstream::RefreshIdentities { rid, clients });
+            }
+            Output::DeliverFromCloud { connection, delivery, to, message } => {
+                self.to_client(connection, ToClient::DeliverFromCloud { delivery, to, message });
             }
             Output::Close { connection } => self.to_client(connection, ToClient::Close),
             Output::Send { send, sender, messages } => self.to_upstream(ToUpstream::Send { send, sender, messages }),

@@ -1,3 +1,4 @@
 //! Protocol heads: they translate between a wire protocol and the core, and decide nothing.
 
+pub mod https;
 pub mod mqtt;

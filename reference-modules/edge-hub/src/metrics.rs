@@ -1,4 +1,4 @@
-//! The metrics page: `http://<hub>:9600/metrics`.
+//! The metrics page: `http://<hub>:9600/metrics`, and the same path of the HTTPS head.
 //!
 //! Names and labels are the product's.
 
@@ -6,13 +6,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::{HOST, LOCATION};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
 use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 use tokio::net::TcpListener;
 
 use crate::core::Event;
 use crate::faults::planted;
-use crate::settings::Identity;
+use crate::settings::{HTTPS_PORT, Identity};
 use summary::Summary;
 
 mod summary;
@@ -168,22 +172,35 @@ impl Metrics {
         page
     }
 
-    /// Serves the page for ever.
+    /// Serves the page for ever, and sends who asks for something else to the HTTPS head.
     ///
     /// # Errors
     /// When the address is taken.
-    pub async fn listen(self, address: SocketAddr) -> std::io::Result<impl Future<Output = ()>> {
+    pub async fn listen(
+        self,
+        address: SocketAddr,
+        https_port: Option<u16>,
+    ) -> std::io::Result<impl Future<Output = ()>> {
         let listener = TcpListener::bind(address).await?;
         let metrics = Arc::new(self);
-        let pages = Router::new().route(
-            "/metrics",
-            get(move || {
-                let page = metrics.page();
-                async move { page }
-            }),
-        );
+        let page = any(move || {
+            let page = metrics.page();
+            async move { page }
+        });
+        let elsewhere = move |request: Request| async move { redirected(&request, https_port) };
+        let pages = Router::new().route("/metrics", page).fallback(elsewhere);
         Ok(async move {
             let _ = axum::serve(listener, pages).await;
         })
     }
+}
+
+/// The same path where TLS is spoken.
+fn redirected(request: &Request, https_port: Option<u16>) -> Response {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let (Some(port), Some(host)) = (https_port, host) else { return StatusCode::NOT_FOUND.into_response() };
+    let port = if port == HTTPS_PORT { String::new() } else { format!(":{port}") };
+    let (name, _) = host.rsplit_once(':').unwrap_or((host, ""));
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, format!("https://{name}{port}{target}"))]).into_response()
 }

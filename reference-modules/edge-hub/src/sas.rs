@@ -18,14 +18,17 @@ const GRACE_SECS: f64 = 300.0;
 /// Largest expiry a date can hold, in seconds.
 const MAX_EXPIRY_SECS: f64 = 253_402_300_799.0;
 
-/// Why a token cannot be read at all.
+/// Why a token cannot be read at all, in the product's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// It is no token, or lacks a field.
-    #[error("malformed")]
+    #[error("Malformed signature")]
     Malformed,
+    /// A field has no value.
+    #[error("Index was outside the bounds of the array.")]
+    Field,
     /// It expired more than five minutes ago.
-    #[error("expired")]
+    #[error("The specified SAS token is expired")]
     Expired,
 }
 
@@ -78,7 +81,7 @@ impl Token {
         let mut known: [Option<&str>; 4] = [None; 4];
         let mut names = Vec::new();
         for field in fields.split('&').filter(|field| !field.is_empty()) {
-            let (name, value) = field.split_once('=').ok_or(Unreadable::Malformed)?;
+            let (name, value) = field.split_once('=').ok_or(Unreadable::Field)?;
             let name = name.to_lowercase();
             if let Some(index) = ["sr", "sig", "se", "skn"].iter().position(|known| *known == name) {
                 known[index] = Some(value.split('=').next().unwrap_or_default());
@@ -212,6 +215,7 @@ mod tests {
                 Some("sas") => Authentication::Sas { primary: text("primaryKey"), secondary: text("secondaryKey") },
                 _ => Authentication::Other,
             },
+            entry: Value::Null,
         };
         let now = row["nowMs"].as_u64().expect("a time");
         let token = Token::read(&text("token"), now).map_err(|_| String::from("parse"))?;
@@ -252,6 +256,7 @@ mod tests {
             client: client.clone(),
             enabled: true,
             authentication: Authentication::Sas { primary: key.clone(), secondary: key },
+            entry: Value::Null,
         };
         let token = Token::read(&token(audience, 2_000, &signature), 1_000_000).expect("readable");
         assert_eq!(token.proves(&client, &stored, ["hub.test", ""]), Ok(()));

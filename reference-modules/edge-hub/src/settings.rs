@@ -12,6 +12,9 @@ use std::time::Duration;
 
 use crate::faults::planted;
 
+/// The port of HTTPS everywhere.
+pub const HTTPS_PORT: u16 = 443;
+
 /// Why the hub cannot start with these variables.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -73,6 +76,8 @@ pub struct Settings {
     pub identity: Identity,
     /// MQTT head.
     pub mqtt: Mqtt,
+    /// Port of the HTTPS head, if there is one.
+    pub https_port: Option<u16>,
     /// Port of the metrics page.
     pub metrics_port: u16,
     /// Folder for queues, or `None` for memory.
@@ -134,6 +139,9 @@ impl Settings {
         Ok(Settings {
             identity: variables.identity()?,
             mqtt: variables.mqtt(),
+            https_port: variables
+                .flag("httpSettings__enabled", true)
+                .then(|| variables.number("httpSettings__port", HTTPS_PORT)),
             metrics_port: variables.number("httpSettings__metrics_port", 9600),
             storage: persistent.then(|| variables.storage_folder().join("edgeHub")),
             fsync: variables.flag("edgecert__fsync", false),

@@ -2,11 +2,13 @@
 //!
 //! - `routing`: conditions, routes, sources, configurations.
 //! - `mqtt`: user names, topics, filters, property bags.
+//! - `methods`: bodies of method calls.
 //! - `token`: shared access signatures.
 //! - `twin`: documents and updates of reported properties.
 
 use serde_json::Value;
 
+mod methods;
 mod mqtt;
 mod routing;
 mod token;
@@ -17,5 +19,9 @@ mod twin;
 ///
 /// Texts of errors are this hub's own: compare only that there is one.
 pub fn answer(row: &Value) -> Option<Value> {
-    mqtt::answer(row).or_else(|| token::answer(row)).or_else(|| twin::answer(row)).or_else(|| routing::answer(row))
+    mqtt::answer(row)
+        .or_else(|| token::answer(row))
+        .or_else(|| methods::answer(row))
+        .or_else(|| twin::answer(row))
+        .or_else(|| routing::answer(row))
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::cloud_to_device::CloudMessage;
 use super::envelope::{Envelope, Telemetry, TwinChange};
+use super::methods::CallerId;
+use super::methods::request::MethodRequest;
 use super::time::Timestamp;
 use crate::identity::ClientId;
 
@@ -34,7 +37,7 @@ pub struct QueueId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AppendId(pub u64);
 
-/// One attempt to deliver a message to a module.
+/// One attempt to deliver a message to a module or device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(pub u64);
 
@@ -93,14 +96,14 @@ impl Entry {
     }
 }
 
-/// How a delivery to a module ended.
+/// How a delivery to a client ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The module has it.
+    /// The client has it.
     Delivered,
     /// It may succeed later: no filter accepts it, or the connection is gone.
     Failed,
-    /// The module does not want it.
+    /// The client does not want it, or can never have it.
     Rejected,
 }
 
@@ -113,6 +116,17 @@ pub enum SendOutcome {
     Failed,
     /// The sender does not exist any more, or is disabled.
     SenderGone,
+}
+
+/// How an update of the hub's own reported properties ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportOutcome {
+    /// IoT Hub has it.
+    Accepted,
+    /// It may succeed later.
+    Failed,
+    /// IoT Hub does not take it.
+    Refused,
 }
 
 /// Something happened outside.
@@ -205,7 +219,7 @@ pub enum Input {
         /// Entries that remain.
         remaining: u64,
     },
-    /// A delivery to a module ended.
+    /// A delivery to a module or device ended.
     Settled {
         /// Which.
         delivery: DeliveryId,
@@ -227,10 +241,10 @@ pub enum Input {
     DesiredPatch(String),
     /// The hub's own twin could not be read in all the time there was.
     TwinUnobtainable(String),
-    /// IoT Hub answered an update of the hub's own reported properties.
+    /// An update of the hub's own reported properties ended.
     Reported {
-        /// Whether it took it.
-        accepted: bool,
+        /// How.
+        outcome: ReportOutcome,
     },
     /// IoT Hub answered a request about a client's twin, or it did not.
     TwinAnswered {
@@ -259,6 +273,33 @@ pub enum Input {
         /// The version IoT Hub named.
         version: Option<i64>,
     },
+    /// Somebody in the process calls a method of a client; to be answered with [`super::Output::MethodReturned`].
+    MethodCalled {
+        /// Who waits.
+        caller: CallerId,
+        /// Whose method.
+        target: ClientId,
+        /// Which, and with what.
+        request: MethodRequest,
+    },
+    /// A client answered a call of its methods.
+    MethodAnswered {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Request id, as sent.
+        rid: String,
+        /// Status, as sent.
+        status: String,
+        /// Payload.
+        payload: Bytes,
+    },
+    /// Identities were read again.
+    IdentitiesRefreshed {
+        /// For which call of the hub's own method.
+        rid: String,
+        /// Why not, if so.
+        error: Option<String>,
+    },
     /// The cloud calls a method of a client; to be answered with [`super::Output::AnswerCloudMethod`].
     CloudMethod {
         /// Whose.
@@ -275,11 +316,9 @@ pub enum Input {
         /// For whom.
         client: ClientId,
         /// Names it, unless IoT Hub wants no acknowledgement.
-        message: Option<CloudMessageId>,
-        /// All properties, those of the system under their names on the wire (`$.to`).
-        properties: Vec<(String, Option<String>)>,
-        /// Content.
-        body: Bytes,
+        id: Option<CloudMessageId>,
+        /// The message.
+        message: CloudMessage,
     },
     /// Time went by.
     Elapsed,

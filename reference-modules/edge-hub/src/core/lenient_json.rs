@@ -3,9 +3,13 @@
 //! Accepted besides: comments, single quotes, unquoted names, trailing commas, hexadecimal and octal integers, numbers
 //! without digits on one side of the point, `NaN`, `Infinity`, `undefined`, `new Name(...)`, raw control characters in
 //! strings, and NUL between tokens. Source: `routing.md` 1.1 and 3.6.
+//!
+//! - [`read`]: a whole text as one value, for what is looked into.
+//! - [`Reader::rewritten`]: a value as the library writes it, for what is handed on.
 
 mod date;
 mod number;
+mod rewrite;
 mod string;
 mod write;
 
@@ -41,26 +45,38 @@ pub(crate) enum Json {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotJson;
 
-type Result<T> = std::result::Result<T, NotJson>;
+pub(crate) type Result<T> = std::result::Result<T, NotJson>;
 
 /// Reads one value, behind which only blanks and comments may stand.
 ///
 /// # Errors
 /// [`NotJson`].
 pub(crate) fn read(text: &str) -> Result<Json> {
-    let mut reader = Reader { rest: text, depth: 0 };
+    let mut reader = Reader::new(text, MAX_DEPTH);
     reader.skip()?;
     let value = reader.value()?;
     reader.skip()?;
     if reader.rest.is_empty() { Ok(value) } else { Err(NotJson) }
 }
 
-struct Reader<'t> {
+/// Reads a text from its begin to its end.
+pub(crate) struct Reader<'t> {
     rest: &'t str,
     depth: usize,
+    max_depth: usize,
 }
 
 impl<'t> Reader<'t> {
+    /// At the begin of a text whose containers are nested so deep at most.
+    pub fn new(text: &'t str, max_depth: usize) -> Reader<'t> {
+        Reader { rest: text, depth: 0, max_depth }
+    }
+
+    /// What is still to be read.
+    pub fn rest(&self) -> &'t str {
+        self.rest
+    }
+
     fn peek(&self) -> Option<char> {
         self.rest.chars().next()
     }
@@ -89,23 +105,28 @@ impl<'t> Reader<'t> {
     }
 
     /// Blanks and comments.
-    fn skip(&mut self) -> Result<()> {
-        loop {
-            self.blanks();
-            let Some(comment) = self.rest.strip_prefix('/') else {
-                return Ok(());
-            };
-            self.rest = if let Some(block) = comment.strip_prefix('*') {
-                block.split_once("*/").ok_or(NotJson)?.1
-            } else {
-                let line = comment.strip_prefix('/').ok_or(NotJson)?;
-                line.trim_start_matches(|character| !matches!(character, '\r' | '\n'))
-            };
-        }
+    pub fn skip(&mut self) -> Result<()> {
+        while self.comment()?.is_some() {}
+        Ok(())
+    }
+
+    /// What the next comment says, if only blanks stand before it.
+    fn comment(&mut self) -> Result<Option<&'t str>> {
+        self.blanks();
+        let Some(comment) = self.rest.strip_prefix('/') else { return Ok(None) };
+        let text = if let Some(block) = comment.strip_prefix('*') {
+            let (text, rest) = block.split_once("*/").ok_or(NotJson)?;
+            self.rest = rest;
+            text
+        } else {
+            self.rest = comment.strip_prefix('/').ok_or(NotJson)?;
+            self.take_while(|character| !matches!(character, '\r' | '\n'))
+        };
+        Ok(Some(text))
     }
 
     /// A value; a comma in its place stands for an undefined one and stays.
-    fn value(&mut self) -> Result<Json> {
+    pub fn value(&mut self) -> Result<Json> {
         match self.peek().ok_or(NotJson)? {
             '{' => self.nested(Self::object),
             '[' => self.nested(|reader| reader.elements(']').map(Json::Array)),
@@ -128,9 +149,10 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    /// One level deeper.
+    pub fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.depth += 1;
-        if self.depth > MAX_DEPTH {
+        if self.depth > self.max_depth {
             return Err(NotJson);
         }
         let value = inner(self)?;
@@ -153,20 +175,31 @@ impl<'t> Reader<'t> {
     }
 
     fn object(&mut self) -> Result<Json> {
-        self.take()?;
         let mut members: Vec<(String, Json)> = Vec::new();
-        loop {
-            self.skip()?;
-            if self.take_if('}') {
-                return Ok(Json::Object(members));
-            }
-            let name = self.name()?;
-            self.skip()?;
-            let value = self.value()?;
+        self.members(|name, reader| {
+            let value = reader.value()?;
             match members.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, known)) => *known = value,
                 None => members.push((name, value)),
             }
+            Ok(())
+        })?;
+        Ok(Json::Object(members))
+    }
+
+    /// An object, whose values are read by somebody else.
+    pub fn members(&mut self, mut read: impl FnMut(String, &mut Self) -> Result<()>) -> Result<()> {
+        if self.take()? != '{' {
+            return Err(NotJson);
+        }
+        loop {
+            self.skip()?;
+            if self.take_if('}') {
+                return Ok(());
+            }
+            let name = self.name()?;
+            self.skip()?;
+            read(name, self)?;
             self.skip()?;
             if !self.take_if(',') && self.peek() != Some('}') {
                 return Err(NotJson);
@@ -210,16 +243,17 @@ impl<'t> Reader<'t> {
     }
 
     fn constructor(&mut self) -> Result<Json> {
+        self.constructed()?;
+        self.elements(')').map(|_| Json::Undefined)
+    }
+
+    /// `new Name`, behind which a parenthesis opens.
+    fn constructed(&mut self) -> Result<&'t str> {
         self.rest = self.rest.strip_prefix("new").ok_or(NotJson)?;
         self.blanks();
-        if self.take_while(char::is_alphanumeric).is_empty() {
-            return Err(NotJson);
-        }
+        let name = self.take_while(char::is_alphanumeric);
         self.blanks();
-        if self.peek() != Some('(') {
-            return Err(NotJson);
-        }
-        self.elements(')').map(|_| Json::Undefined)
+        if name.is_empty() || self.peek() != Some('(') { Err(NotJson) } else { Ok(name) }
     }
 }
 

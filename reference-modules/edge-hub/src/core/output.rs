@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::cloud_to_device::CloudMessage;
 use super::envelope::Envelope;
 use super::events::Event;
 use super::input::{
     AppendId, CloudMessageId, ConnectionId, DeliveryId, Listening, PublishId, QueueId, SendId, TwinRequestId,
 };
+use super::methods::{CallerId, MethodOutcome};
 use super::time::Timestamp;
 use crate::identity::ClientId;
 
@@ -150,6 +152,42 @@ pub enum Output {
         input: String,
         /// What.
         envelope: Arc<Envelope>,
+    },
+    /// Call a method of a client, whose answer is told with [`super::Input::MethodAnswered`].
+    CallMethod {
+        /// Whose.
+        connection: ConnectionId,
+        /// Names the call.
+        rid: String,
+        /// Method.
+        name: String,
+        /// Argument.
+        payload: Bytes,
+    },
+    /// A call of somebody in the process is over.
+    MethodReturned {
+        /// Who waits.
+        caller: CallerId,
+        /// What became of it.
+        outcome: MethodOutcome,
+    },
+    /// Read identities again, and tell with [`super::Input::IdentitiesRefreshed`].
+    RefreshIdentities {
+        /// For which call of the hub's own method.
+        rid: String,
+        /// Whose.
+        clients: Vec<ClientId>,
+    },
+    /// Deliver a message of the cloud, and tell with [`super::Input::Settled`] when the device has it.
+    DeliverFromCloud {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Names the attempt.
+        delivery: DeliveryId,
+        /// Whom IoT Hub sent it to.
+        to: ClientId,
+        /// What.
+        message: Arc<CloudMessage>,
     },
     /// Close a connection without a word.
     Close {

@@ -6,7 +6,7 @@ use super::*;
 use crate::core::output::{Copy, Verdict};
 
 /// A core, what it put out, and the time.
-struct Bench {
+pub(super) struct Bench {
     core: Core,
     now: Timestamp,
     out: Vec<Output>,
@@ -14,35 +14,41 @@ struct Bench {
     published: u64,
 }
 
-const SENDER: ConnectionId = ConnectionId(1);
+pub(super) const SENDER: ConnectionId = ConnectionId(1);
 const RECEIVER: ConnectionId = ConnectionId(2);
+
+/// As the product has them by default.
+pub(super) fn settings() -> CoreSettings {
+    CoreSettings {
+        edge_device_id: String::from("edge1"),
+        hub_module_id: String::from("$edgeHub"),
+        max_connected_clients: 100,
+        message_ack_timeout: Duration::from_secs(30),
+        upstream_fan_out: 10,
+        max_upstream_batch: 10,
+        cleanup_interval: Duration::from_secs(1800),
+        check_entire_queue: false,
+        reported_sync: Duration::from_secs(5),
+        min_twin_sync: Duration::from_secs(120),
+        strong_twin_reads: false,
+        any_reported_root: false,
+        config_refresh: None,
+        prompt_redelivery: false,
+        local_configuration: None,
+        seed: 7,
+    }
+}
 
 impl Bench {
     /// Routes by a local configuration; module `sender` is connected.
-    fn with_routes(routes: &[&str]) -> Bench {
+    pub(super) fn with_routes(routes: &[&str]) -> Bench {
         let routes: serde_json::Map<String, serde_json::Value> =
             routes.iter().enumerate().map(|(number, route)| (format!("r{number}"), (*route).into())).collect();
         let document = serde_json::json!({
             "schemaVersion": "1.1", "routes": routes, "storeAndForwardConfiguration": {"timeToLiveSecs": 7200},
         });
-        let core = Core::new(CoreSettings {
-            edge_device_id: String::from("edge1"),
-            hub_module_id: String::from("$edgeHub"),
-            max_connected_clients: 100,
-            message_ack_timeout: Duration::from_secs(30),
-            upstream_fan_out: 10,
-            max_upstream_batch: 10,
-            cleanup_interval: Duration::from_secs(1800),
-            check_entire_queue: false,
-            reported_sync: Duration::from_secs(5),
-            min_twin_sync: Duration::from_secs(120),
-            strong_twin_reads: false,
-            any_reported_root: false,
-            config_refresh: None,
-            prompt_redelivery: false,
-            local_configuration: Some(document.to_string()),
-            seed: 7,
-        });
+        let local_configuration = Some(document.to_string());
+        let core = Core::new(CoreSettings { local_configuration, ..settings() });
         let mut bench = Bench {
             core,
             now: Timestamp::from_millis(1_000_000),
@@ -56,7 +62,7 @@ impl Bench {
     }
 
     /// Tells the core something, and answers what the store would answer at once; appends wait for [`Bench::store`].
-    fn tell(&mut self, input: Input) {
+    pub(super) fn tell(&mut self, input: Input) {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             for output in self.core.handle(input, self.now) {
@@ -114,7 +120,7 @@ impl Bench {
     }
 
     /// Takes matching outputs out of what was put out.
-    fn take<T>(&mut self, wanted: impl Fn(&Output) -> Option<T>) -> Vec<T> {
+    pub(super) fn take<T>(&mut self, wanted: impl Fn(&Output) -> Option<T>) -> Vec<T> {
         let mut found = Vec::new();
         self.out.retain(|output| match wanted(output) {
             Some(taken) => {
@@ -142,7 +148,7 @@ impl Bench {
         })
     }
 
-    fn settle(&mut self, delivery: DeliveryId, outcome: DeliveryOutcome) {
+    pub(super) fn settle(&mut self, delivery: DeliveryId, outcome: DeliveryOutcome) {
         self.tell(Input::Settled { delivery, outcome });
     }
 }

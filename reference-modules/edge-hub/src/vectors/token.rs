@@ -23,6 +23,7 @@ pub(super) fn answer(row: &Value) -> Option<Value> {
             Some("sas") => Authentication::Sas { primary: text("primaryKey"), secondary: text("secondaryKey") },
             _ => Authentication::Other,
         },
+        entry: Value::Null,
     };
     let Ok(token) = Token::read(&text("token"), row["nowMs"].as_u64()?) else {
         return Some(json!({ "result": { "valid": false, "stage": "parse" } }));

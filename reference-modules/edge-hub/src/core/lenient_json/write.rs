@@ -76,7 +76,8 @@ fn float(value: f64) -> String {
     if plain.contains('.') { plain } else { plain + ".0" }
 }
 
-fn string(value: &str, text: &mut String) {
+/// A string in quotes.
+pub(super) fn string(value: &str, text: &mut String) {
     text.push('"');
     for character in value.chars() {
         match character {

@@ -29,7 +29,7 @@ pub struct Head {
     /// Decides what happens with messages.
     pub engine: Engine,
     /// Says who may connect.
-    pub authenticator: Authenticator,
+    pub authenticator: Arc<Authenticator>,
     /// Speaks TLS.
     pub tls: TlsAcceptor,
     connections: AtomicU64,
@@ -37,7 +37,7 @@ pub struct Head {
 
 impl Head {
     /// A head without connections.
-    pub fn new(settings: Arc<Settings>, engine: Engine, authenticator: Authenticator, tls: TlsAcceptor) -> Head {
+    pub fn new(settings: Arc<Settings>, engine: Engine, authenticator: Arc<Authenticator>, tls: TlsAcceptor) -> Head {
         Head { settings, engine, authenticator, tls, connections: AtomicU64::new(0) }
     }
 

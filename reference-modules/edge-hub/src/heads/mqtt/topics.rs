@@ -8,7 +8,7 @@ use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::percent::{escaped_byte, unescape_if};
 
-use super::bag::{self, Pairs};
+use super::bag::{self, Pair, Pairs};
 
 /// What a client's PUBLISH asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,7 @@ pub enum Class {
 }
 
 const TWIN: &str = "$iothub/twin/";
+const METHOD_REQUEST: &str = "$iothub/methods/POST/";
 const METHOD_RESPONSE: &str = "$iothub/methods/res/";
 
 /// Reads the topic of a client's PUBLISH.
@@ -81,7 +82,7 @@ pub fn read(topic: &str) -> Publish {
 
 /// Classes a filter; `None` for one that has no effect.
 pub fn class(filter: &str) -> Option<Class> {
-    if filter.starts_with("$iothub/methods/POST/") {
+    if filter.starts_with(METHOD_REQUEST) {
         Some(Class::Methods)
     } else if filter.starts_with("$iothub/twin/PATCH/properties/desired/") {
         Some(Class::Desired)
@@ -107,6 +108,16 @@ pub fn input(receiver: &ClientId, input: &str, application: &Pairs, system: &Pai
     format!("devices/{device}/modules/{module}/inputs/{input}/{bag}").trim_end_matches('/').to_owned()
 }
 
+/// Topic of a cloud-to-device message. A module has none, but would have this one.
+pub fn cloud_to_device(receiver: &ClientId, application: &[Pair], system: &[Pair]) -> String {
+    let address = match &receiver.module {
+        Some(module) => format!("devices/{}/modules/{module}/messages/devicebound", receiver.device),
+        None => format!("devices/{}/messages/devicebound", receiver.device),
+    };
+    let bag = bag::outgoing(application, system);
+    if bag.is_empty() { address } else { format!("{address}/{bag}") }
+}
+
 /// Topic of the answer to a twin request.
 pub fn twin_response(status: u16, rid: &str) -> String {
     let version = if status == 204 && planted("TWIN02-version-is-appended") { "&$version=1" } else { "" };
@@ -119,6 +130,14 @@ pub fn desired(version: Option<i64>) -> String {
         Some(version) => format!("$iothub/twin/PATCH/properties/desired/?$version={version}"),
         None => String::from("$iothub/twin/PATCH/properties/desired/"),
     }
+}
+
+/// Topic of a call of a method. The name is not escaped.
+pub fn method_request(name: &str, rid: &str) -> String {
+    if planted("DM01-request-id-without-a-dollar") {
+        return format!("{METHOD_REQUEST}{name}/?rid={rid}");
+    }
+    format!("{METHOD_REQUEST}{name}/?$rid={rid}")
 }
 
 /// `^devices/.+/modules/.+/#$`
@@ -294,6 +313,10 @@ mod tests {
             "deliver" if text("to") == "input" => {
                 let receiver = ClientId::module(text("device"), text("module"));
                 Some(json!({"topic": input(&receiver, text("input"), &pairs("properties"), &pairs("system"))}))
+            }
+            "deliver" if text("to") == "c2d" => {
+                let receiver = ClientId::device(text("device"));
+                Some(json!({"topic": cloud_to_device(&receiver, &pairs("properties"), &pairs("system"))}))
             }
             _ => None,
         }

@@ -1,0 +1,175 @@
+//! Accepts connections, reads requests, and sends each where it belongs.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::answer::{Answer, empty, not_to_be_sniffed, too_large, wrong_verb};
+use super::routes::Route;
+use super::{device_scope, methods, registry, websocket};
+use crate::authenticate::Authenticator;
+use crate::certificate::Shown;
+use crate::engine::Engine;
+use crate::faults::planted;
+use crate::metrics::Metrics;
+use crate::scope::client::Scope;
+use crate::settings::Settings;
+use crate::upstream::Upstream;
+
+/// How long to wait when no connection can be accepted, for want of file descriptors say.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Most that is read of a request's body.
+const MAX_BODY_BYTES: usize = 30_000_000;
+
+/// What every request needs.
+pub struct Head {
+    /// Settings.
+    pub settings: Arc<Settings>,
+    /// Decides what becomes of a call.
+    pub engine: Engine,
+    /// Says whether a caller is who it says it is.
+    pub authenticator: Arc<Authenticator>,
+    /// Who may come in, as children are told.
+    pub scope: Arc<Scope>,
+    /// Takes calls of the registry on.
+    pub upstream: Upstream,
+    /// The page of metrics.
+    pub metrics: Metrics,
+    /// Speaks TLS.
+    pub tls: TlsAcceptor,
+}
+
+/// A request whose body is still to come, and what its sender showed in the handshake.
+pub struct Asked {
+    /// Verb, path, headers.
+    pub parts: Parts,
+    /// Certificates.
+    pub shown: Option<Shown>,
+    body: Incoming,
+}
+
+impl Head {
+    /// Binds, and returns what accepts connections for ever.
+    ///
+    /// # Errors
+    /// When the address is taken, or needs rights that are not there.
+    pub async fn listen(self, address: SocketAddr) -> io::Result<impl Future<Output = ()>> {
+        let listener = TcpListener::bind(address).await?;
+        let head = Arc::new(self);
+        Ok(async move {
+            loop {
+                match listener.accept().await {
+                    Ok((socket, _)) => {
+                        tokio::spawn(head.clone().serve(socket));
+                    }
+                    Err(error) => {
+                        tracing::warn!("Cannot accept a connection: {error}");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            }
+        })
+    }
+
+    async fn serve(self: Arc<Head>, socket: TcpStream) {
+        let handshake = async {
+            socket.set_nodelay(true)?;
+            self.tls.accept(socket).await
+        };
+        let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_secs(10), handshake).await else { return };
+        let shown = stream.get_ref().1.peer_certificates().map(|chain| Shown(chain.to_vec()));
+        let answer = service_fn(move |request| {
+            let (head, shown) = (self.clone(), shown.clone());
+            async move { Ok::<_, Infallible>(head.answer(request, shown).await) }
+        });
+        // A client that breaks off, or speaks something else, has had its answer.
+        let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer).await;
+    }
+
+    async fn answer(&self, request: Request<Incoming>, shown: Option<Shown>) -> Answer {
+        if websocket::is_upgrade(&request) {
+            return websocket::answer();
+        }
+        let (parts, body) = request.into_parts();
+        let asked = Asked { parts, shown, body };
+        match Route::find(asked.parts.uri.path()) {
+            Some(Route::Metrics) => metrics(&self.metrics),
+            found => not_to_be_sniffed(self.routed(found, asked).await),
+        }
+    }
+
+    async fn routed(&self, found: Option<Route>, asked: Asked) -> Answer {
+        let Some(route) = found else { return empty(StatusCode::NOT_FOUND) };
+        if !route.takes(&asked.parts.method) {
+            return wrong_verb(route.verbs().unwrap_or_default());
+        }
+        match route {
+            Route::Methods(target) => methods::call(self, asked, target).await,
+            Route::WholeScope(actor) => device_scope::whole(self, asked, &actor).await,
+            Route::OneIdentity(actor) => device_scope::one(self, asked, &actor).await,
+            Route::Module(module) => registry::module(self, asked, module).await,
+            Route::Modules(device) => registry::modules(self, asked, &device).await,
+            Route::OnBehalfOf(actor, call) => registry::on_behalf_of(self, asked, &actor, call).await,
+            Route::Metrics => metrics(&self.metrics),
+        }
+    }
+}
+
+impl Asked {
+    /// A header that is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Whether the query has a parameter, in any letter case.
+    pub fn has_parameter(&self, name: &str) -> bool {
+        let pairs = self.parts.uri.query().unwrap_or_default().split('&');
+        pairs.map(|pair| pair.split('=').next().unwrap_or_default()).any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// Reads the body of a request that is JSON, whatever it is that its reader makes of it.
+    ///
+    /// # Errors
+    /// The answer, when it says that it is something else, or is too large, or breaks off.
+    pub async fn document(&mut self) -> Result<Bytes, Answer> {
+        let kind = self.header(CONTENT_TYPE.as_str()).unwrap_or_default().split(';').next().unwrap_or_default();
+        let kind = kind.trim().to_lowercase();
+        let is_json = matches!(kind.as_str(), "application/json" | "text/json")
+            || kind.starts_with("application/") && kind.ends_with("+json");
+        if !is_json && !planted("INV16-any-content-type-will-do") {
+            return Err(empty(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+        if self.body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+            return Err(too_large());
+        }
+        match Limited::new(&mut self.body, MAX_BODY_BYTES).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+            Err(_) => Err(empty(StatusCode::BAD_REQUEST)),
+        }
+    }
+}
+
+fn metrics(metrics: &Metrics) -> Answer {
+    if planted("HTTP13-metrics-need-credentials") {
+        return empty(StatusCode::UNAUTHORIZED);
+    }
+    let mut page = Answer::new(Full::from(metrics.page()));
+    page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    page
+}
