@@ -93,6 +93,8 @@ pub struct CoreSettings {
     pub reported_sync: Duration,
     /// How long a client's twin that was read is good enough after an outage.
     pub min_twin_sync: Duration,
+    /// Period at which IoT Hub is looked for though nothing is amiss.
+    pub connectivity_check: Duration,
     /// Show clients what they reported even if IoT Hub has not taken it yet.
     pub strong_twin_reads: bool,
     /// Take an update of reported properties that is no object for one without members, as the product does.
@@ -122,6 +124,7 @@ enum Timer {
     MethodTimeout { rid: String },
     HandOverMethods { target: ClientId },
     ReportRound,
+    Probe,
 }
 
 /// The hub's decisions.
@@ -299,6 +302,7 @@ impl Core {
             Timer::MethodTimeout { rid } => self.method_timed_out(&rid),
             Timer::HandOverMethods { target } => self.hand_over_methods(&target),
             Timer::ReportRound => self.report_round_due(),
+            Timer::Probe => self.probe_now_and_then(),
         }
     }
 
