@@ -2,7 +2,7 @@
 //! by hand.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -36,11 +36,14 @@ pub struct EdgeHub {
 #[derive(Args)]
 pub struct IotHub {
     /// The identities of this world, as JSON.
-    #[arg(long, value_name = "FILE")]
-    registry: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "new_world")]
+    registry: Option<PathBuf>,
     /// Folder with the root certificate and key of this world.
-    #[arg(long, value_name = "DIR")]
-    pki: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "new_world")]
+    pki: Option<PathBuf>,
+    /// Make a world first: write registry.json with an edge device and nothing else, ca.pem and ca.key to a folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["registry", "pki"])]
+    new_world: Option<PathBuf>,
     /// Address to listen on.
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen: IpAddr,
@@ -107,9 +110,14 @@ fn log() {
 async fn iot_hub(arguments: IotHub) -> anyhow::Result<ExitCode> {
     let (ready, announced) = oneshot::channel();
     tokio::spawn(announce(announced));
+    let (registry, pki) = match (arguments.new_world, arguments.registry, arguments.pki) {
+        (Some(folder), ..) => (new_world(&folder)?, folder),
+        (None, Some(registry), Some(pki)) => (registry, pki),
+        _ => anyhow::bail!("say --registry and --pki, or --new-world"),
+    };
     let options = sim_iot_hub::Options {
-        registry: arguments.registry,
-        pki: arguments.pki,
+        registry,
+        pki,
         listen: arguments.listen,
         https_port: arguments.https_port,
         mqtt_port: arguments.mqtt_port,
@@ -117,6 +125,15 @@ async fn iot_hub(arguments: IotHub) -> anyhow::Result<ExitCode> {
     };
     sim_iot_hub::serve(options, ready, told_to_stop()?).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a root certificate and a registry with an edge device and its own modules; gives the registry's file.
+fn new_world(folder: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    pki::Authority::create()?.save(folder)?;
+    let file = folder.join("registry.json");
+    registry::Registry::builder("edgecert.azure-devices.net", "edge1", "localhost").build().save(&file)?;
+    Ok(file)
 }
 
 async fn workload_api(arguments: WorkloadApi) -> anyhow::Result<ExitCode> {

@@ -22,10 +22,18 @@ pub const READY: Deadline = Deadline::new("READY", 75);
 pub const GLANCE: Deadline = Deadline { name: "GLANCE", limit: Duration::from_millis(20) };
 /// A process ends after it was asked to.
 pub const STOP: Deadline = Deadline::new("STOP", 10);
+/// A change of desired properties is pushed to a client that has just subscribed. One that comes before the
+/// subscription stands in the cloud may not be: then there is another.
+pub const PUSHED: Deadline = Deadline { name: "PUSHED", limit: Duration::from_millis(500) };
 /// A client gets its CONNACK, or an answer to a request over HTTP.
 pub const CONNECT: Deadline = Deadline::new("CONNECT", 20);
 /// A PUBLISH gets its PUBACK, a SUBSCRIBE its SUBACK.
 pub const ACKNOWLEDGEMENT: Deadline = Deadline::new("ACKNOWLEDGEMENT", 10);
+/// The cloud hears what became of a message to a device.
+pub const OUTCOME: Deadline = Deadline::new("OUTCOME", 5);
+/// A twin request is answered, also when the cloud does not answer the hub. The product gives the cloud 20 s, twice;
+/// the settings of tests give it less.
+pub const TWIN: Deadline = Deadline::new("TWIN", 12);
 /// A message that waited while its module was away for a moment arrives: the first waits are 1, 2 and 4 s.
 pub const RETRY_AFTER_ABSENCE: Deadline = Deadline::new("RETRY_AFTER_ABSENCE", 15);
 /// The hub ends a connection that is over.

@@ -532,9 +532,10 @@ impl Environment {
                 json!(format!("FROM /messages/modules/{MARKER}/outputs/a{number} WHERE true INTO BrokeredEndpoint(\"/modules/{module}/inputs/{input}\")")),
             );
         }
-        for module in &self.blueprint.modules {
+        // Names of routes are names of properties: a module's may have characters that no property has.
+        for (number, module) in self.blueprint.modules.iter().enumerate() {
             routes.insert(
-                format!("anchor-up-{module}"),
+                format!("anchor-up-{number}"),
                 json!(format!("FROM /messages/modules/{module}/outputs/up WHERE true INTO $upstream")),
             );
         }

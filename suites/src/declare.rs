@@ -81,6 +81,27 @@ where
     test(suite, name, requirements, weight, body)
 }
 
+/// As [`property`], on a stage of their own kind.
+pub fn property_on<S>(
+    suite: &'static str,
+    name: &str,
+    requirements: &[&str],
+    weight: u32,
+    blueprint: fn() -> Blueprint,
+    strategy: fn() -> S,
+    play: Play<S::Value>,
+) -> Test
+where
+    S: Strategy + 'static,
+    S::Value: Clone + Send + Sync + 'static,
+{
+    let body: Body = Box::new(move |worker| {
+        worker.set_stage(blueprint());
+        Box::pin(property::check(worker, strategy, play, property::as_found, Failure::Harmless))
+    });
+    test(suite, name, requirements, weight, body)
+}
+
 /// Generated cases on a stage of their own kind, whose hub a failing case may leave in any state.
 pub fn ordeals<S>(
     suite: &'static str,

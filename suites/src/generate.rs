@@ -8,6 +8,7 @@ pub mod method;
 pub mod mqtt_packet;
 pub mod mqtt_topic;
 mod source;
+pub mod twin;
 
 pub use bag::bag;
 pub use condition::{broken_condition, condition};

@@ -6,19 +6,22 @@
 //! - `accept`: which texts are conditions at all, and which are refused in which stage.
 //! - `syntax`: a condition as a tree. `typing`: which trees compile.
 //! - `value` and `evaluate`: what a condition yields for a message; `function` the built-in functions.
-//! - `body`: `$body` paths. `json`: the lenient JSON reader behind them. `number`: numbers written as text.
+//! - `body`: `$body` paths. `json`: the lenient JSON reader behind them, `date`: texts it takes for dates. `number`:
+//!   numbers written as text.
 //! - `size`: how large a message is.
 //! - `document`: the desired properties of `$edgeHub` as a whole.
 //! - `table`: from a configuration to deliveries.
 //! - [`mqtt`]: the texts of the MQTT head, as pure functions.
 //! - [`method`]: direct methods over HTTPS: who may call, what is read, what the caller gets.
 //! - [`mqtt_stream`]: what a client's packets ask for, before any of that.
+//! - [`twin`]: what becomes of a reported patch, and how documents are merged and compared.
 //!
 //! Source throughout: Azure/iotedge 55353a64, `Microsoft.Azure.Devices.Routing.Core`, as observed by running it.
 
 mod accept;
 mod body;
 mod broker;
+mod date;
 mod document;
 mod evaluate;
 mod function;
@@ -32,6 +35,7 @@ mod size;
 mod syntax;
 mod table;
 mod token;
+pub mod twin;
 mod typing;
 mod value;
 

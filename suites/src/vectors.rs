@@ -1,6 +1,6 @@
 //! Results recorded from the product's code, replayed: what a program answers, and whether that agrees.
 //!
-//! - `routing`, `mqtt`, `methods`: the oracle's answers, by kind of row.
+//! - `routing`, `mqtt`, `methods`, `twin`: the oracle's answers, by kind of row.
 //! - `compare`: when an answer agrees with the recorded result.
 //!
 //! What the files ask is listed in `fixtures/vectors/README.md`.
@@ -9,13 +9,15 @@ mod compare;
 mod methods;
 mod mqtt;
 mod routing;
+mod twin;
 
 pub use compare::difference;
 use serde_json::{Map, Value};
 
 /// What the oracle answers to one row; `None` for kinds of row it has no opinion on.
 pub fn answer(row: &Value) -> Option<Value> {
-    routing::answer(row).or_else(|| mqtt::answer(row)).or_else(|| methods::answer(row))
+    let answers: [fn(&Value) -> Option<Value>; 4] = [routing::answer, mqtt::answer, methods::answer, twin::answer];
+    answers.into_iter().find_map(|answer| answer(row))
 }
 
 /// Whether a row is of a kind that is answered but not compared.
@@ -33,7 +35,7 @@ pub fn not_compared(row: &Value) -> Option<&'static str> {
 }
 
 /// Members of a row that identify it in a list of differences.
-const SHOWN: [&str; 14] = [
+const SHOWN: [&str; 20] = [
     "condition",
     "route",
     "pattern",
@@ -47,7 +49,13 @@ const SHOWN: [&str; 14] = [
     "username",
     "token",
     "nowMs",
+    "base",
+    "patch",
+    "nulls",
+    "from",
+    "tag",
     "body",
+    "body64",
 ];
 
 /// What identifies a row in a list of differences.

@@ -60,3 +60,13 @@ fn tokens_agree() {
 fn method_requests_agree() {
     agrees(include_str!("../../fixtures/vectors/method-request.jsonl"));
 }
+
+#[test]
+fn merges_and_differences_of_twins_agree() {
+    agrees(include_str!("../../fixtures/vectors/twin-merge-diff.jsonl"));
+}
+
+#[test]
+fn reported_patches_agree() {
+    agrees(include_str!("../../fixtures/vectors/reported-patch.jsonl"));
+}

@@ -19,6 +19,7 @@ use crate::deadline::{self, Expired};
 use crate::observe::wire_log::{Direction, WireLog};
 
 pub mod methods;
+pub mod twin;
 
 /// What a client presents in CONNECT, and where.
 #[derive(Clone)]
@@ -145,10 +146,10 @@ impl MqttClient {
         Pending { acknowledged, end: self.end.clone(), what: format!("SUBACK for {filter}") }.answer().await
     }
 
-    /// Takes a subscription back, and waits for UNSUBACK.
+    /// Ends a subscription, and waits for UNSUBACK.
     ///
     /// # Errors
-    /// As [`MqttClient::subscribe`].
+    /// [`Unanswered`] when the connection ends or the deadline passes first.
     pub async fn unsubscribe(&self, filter: &str) -> Result<(), Unanswered> {
         let (done, acknowledged) = oneshot::channel();
         {
@@ -291,6 +292,7 @@ async fn run(
                 let codes = suback.return_codes.iter().map(granted).collect();
                 settle(&waiting, suback.pkid, codes).await;
             }
+            Ok(Event::Incoming(Packet::UnsubAck(unsuback))) => settle(&waiting, unsuback.pkid, Vec::new()).await,
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 let _ = received.send(Received {
                     at: Instant::now(),

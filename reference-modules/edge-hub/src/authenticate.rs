@@ -4,11 +4,14 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::certificate::{Authorities, Shown};
 use crate::engine::now;
 use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::sas::Token;
+use crate::scope::ServiceIdentity;
 use crate::scope::client::Scope;
 use crate::settings::Settings;
 
@@ -42,23 +45,50 @@ impl Authenticator {
                 return false;
             }
         }
+        if planted("AUTH011-nobody-is-believed-without-iot-hub") && !self.scope.answers(client).await {
+            return false;
+        }
         if self.known_to_prove(client, credentials) {
             return true;
         }
         self.scope.refresh_one(client).await;
-        self.known_to_prove(client, credentials)
+        let stranger = self.scope.identities.get(client).is_none();
+        self.known_to_prove(client, credentials) || stranger && planted("AUTH006-unknown-identity-is-let-in")
     }
 
-    /// Completes when credentials that were good are so no longer. They are looked at again from time to time only.
+    /// Completes when credentials that were good are so no longer. They are looked at again from time to time, and
+    /// when what is known of the identity has changed.
     pub async fn doubts(&self, client: &ClientId, credentials: &Credentials) {
-        loop {
-            tokio::time::sleep(self.settings.reauthentication).await;
-            let forgotten = client.module.is_none() && planted("U09-reauthentication-throws-out-valid-clients");
-            if forgotten || !self.proves(client, credentials).await {
-                tracing::warn!("{client} has to go: its credentials are no longer good");
-                return;
+        let mut changes = self.scope.identities.changes();
+        // It may have changed since the client came in.
+        let mut good = self.known_to_prove(client, credentials);
+        let mut known = self.known_of(client);
+        let mut due = Instant::now() + self.settings.reauthentication;
+        while good {
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => {
+                    due += self.settings.reauthentication;
+                    let forgotten = client.module.is_none() && planted("U09-reauthentication-throws-out-valid-clients");
+                    let believed = planted("AUTH010-credentials-are-looked-at-once");
+                    good = believed || !forgotten && self.proves(client, credentials).await;
+                }
+                Ok(()) = changes.changed() => {
+                    let before = std::mem::replace(&mut known, self.known_of(client));
+                    if planted("AUTH009-change-disconnects-others") {
+                        good = false;
+                    } else if known != before && !overlooked(&known) {
+                        good = self.known_to_prove(client, credentials);
+                    }
+                }
             }
         }
+        tracing::warn!("{client} has to go: its credentials are no longer good");
+    }
+
+    /// The identities whose keys sign for a client: its own, and its device's.
+    fn known_of(&self, client: &ClientId) -> [Option<ServiceIdentity>; 2] {
+        let device = ClientId::device(client.device.clone());
+        [self.scope.identities.get(client), self.scope.identities.get(&device)]
     }
 
     fn known_to_prove(&self, client: &ClientId, credentials: &Credentials) -> bool {
@@ -82,5 +112,13 @@ impl Authenticator {
         let owner = self.scope.identities.get(&device).filter(|_| client.module.is_some());
         let owner = owner.filter(|_| !planted("AUTH04-token-of-the-device-is-refused"));
         [Some(own), owner].iter().flatten().any(|stored| token.proves(client, stored, hosts).is_ok())
+    }
+}
+
+/// Whether a planted fault passes over a change that led to this.
+fn overlooked(known: &[Option<ServiceIdentity>; 2]) -> bool {
+    match known[0] {
+        None => planted("AUTH009-removed-client-stays"),
+        Some(_) => planted("AUTH009-client-with-an-old-key-stays"),
     }
 }

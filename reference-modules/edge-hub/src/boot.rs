@@ -90,8 +90,10 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
 
     let mut tasks = JoinSet::new();
     scope.recall(&engine).await;
-    let (refreshed, remembering) = (scope.clone(), engine.clone());
-    tasks.spawn(async move { refreshed.keep_fresh(&remembering).await });
+    let (refreshed, remembered, remembering) = (scope.clone(), scope.clone(), engine.clone());
+    let changes = scope.identities.changes();
+    tasks.spawn(async move { remembered.keep_remembered(&remembering, changes).await });
+    tasks.spawn(async move { refreshed.keep_fresh().await });
     tasks.spawn(upstream.clone().run(engine.clone(), upstream_inbox));
     let authorities = Authorities::of_bundle(&trust_bundle);
     let authenticator = Arc::new(Authenticator::new(settings.clone(), scope.clone(), authorities));

@@ -6,6 +6,7 @@
 //! - `ingress`: from a PUBLISH to copies in queues. An acknowledgement is put out only after the store confirmed every
 //!   copy.
 //! - `queue`, `endpoint`, `pump`: what waits for whom; `deliver` and `upstream` are the two kinds of receivers.
+//! - `cloud_to_device`: messages of the cloud, which are in no queue.
 //! - [`methods`]: calls that wait for a client, and for its answer.
 //! - `desired`, `configuration`, `reported`: the hub's own twin.
 //! - `twins`: the twins of everybody else.
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 mod clients;
+mod cloud_to_device;
 mod configuration;
 pub mod date;
 mod deliver;
@@ -41,12 +43,13 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
+pub use cloud_to_device::CloudMessage;
 pub use envelope::{Envelope, Telemetry, TwinChange};
 pub use events::Event;
 pub use ingress::MAX_MESSAGE_BYTES;
 pub use input::{
     AppendId, CloudMessageId, ConnectionId, DeliveryId, DeliveryOutcome, Entry, Input, Listening, PublishId, QueueId,
-    SendId, SendOutcome, TwinRequestId,
+    ReportOutcome, SendId, SendOutcome, TwinRequestId,
 };
 pub use methods::{CallerId, MethodFailure, MethodOutcome};
 pub use output::{Copy, Output, Remembered, Verdict};
@@ -54,7 +57,8 @@ pub use time::Timestamp;
 
 use crate::faults::planted;
 use crate::identity::ClientId;
-use clients::{Arrival, Clients};
+use clients::{Arrival, Client, Clients};
+use cloud_to_device::CloudToDevice;
 use deliver::Delivery;
 use desired::Desired;
 use endpoint::Endpoint;
@@ -132,6 +136,7 @@ pub struct Core {
     /// Source of all ids handed out.
     ids: u64,
     clients: Clients,
+    cloud_to_device: CloudToDevice,
     deliveries: HashMap<DeliveryId, Delivery>,
     sends: HashMap<SendId, u32>,
     appends: HashMap<AppendId, Appending>,
@@ -169,6 +174,7 @@ impl Core {
             spread: Spread::new(settings.seed),
             ids: 0,
             clients: Clients::new(settings.max_connected_clients),
+            cloud_to_device: CloudToDevice::default(),
             deliveries: HashMap::new(),
             sends: HashMap::new(),
             appends: HashMap::new(),
@@ -229,14 +235,18 @@ impl Core {
             Input::Stored { append, offsets } => self.stored(append, offsets.as_deref()),
             Input::Read { queue, entries, next } => self.entries_read(queue, entries, next),
             Input::Cleaned { queue, expired, remaining } => self.cleaned(queue, expired, remaining),
-            Input::Settled { delivery, outcome } => self.delivery_settled(delivery, outcome),
+            Input::Settled { delivery, outcome } => {
+                if !self.cloud_message_settled(delivery, outcome) {
+                    self.delivery_settled(delivery, outcome);
+                }
+            }
             Input::Sent { send, accepted, outcome } => self.sent(send, accepted, outcome),
             Input::Twin(document) => self.whole_twin(&document),
             Input::DesiredPatch(patch) => self.desired_patch(&patch),
             Input::TwinUnobtainable(why) => self.twin_unobtainable(&why),
-            Input::Reported { accepted } => {
-                self.reported.answered(accepted);
-                if accepted {
+            Input::Reported { outcome } => {
+                self.reported.answered(outcome);
+                if outcome != ReportOutcome::Failed {
                     self.flush_reported();
                 }
             }
@@ -247,7 +257,10 @@ impl Core {
                 self.upstream_is_back();
             }
             Input::UpstreamLost => self.upstream_is_gone(),
-            Input::ListensAgain { client } => self.synchronise(&client),
+            Input::ListensAgain { client } => {
+                self.synchronise(&client);
+                self.cloud_messages_come_again(&client);
+            }
             Input::DesiredChanged { client, patch, version } => self.desired_changed(&client, patch, version),
             Input::MethodCalled { caller, target, request } => {
                 self.method_called(Caller::Local(caller), target, request);
@@ -257,7 +270,7 @@ impl Core {
                 self.method_answered(connection, &rid, &status, payload);
             }
             Input::IdentitiesRefreshed { rid, error } => self.identities_refreshed(&rid, error),
-            Input::CloudMessage { .. } => {}
+            Input::CloudMessage { client, id, message } => self.cloud_message(client, id, message),
             Input::Elapsed => {}
         }
     }
@@ -298,24 +311,29 @@ impl Core {
                 if !planted("CONN16-older-connection-stays") {
                     self.out.push(Output::Close { connection: older.connection });
                 }
-                self.listens_no_more(&client, older.listening);
+                self.listens_no_more(&client, &older);
                 self.callee_displaced(older.connection);
                 self.receiver_gone(older, true);
             }
         }
         let connected = self.clients.len();
         self.out.push(Output::Event(Event::ClientConnected { id: client.to_string(), connected }));
+        if client.module.is_none() && planted("C2D09-every-device-is-listened-for") {
+            let listening = Listening { cloud_to_device: true, ..Listening::default() };
+            self.out.push(Output::Listen { client: client.clone(), listening });
+        }
         self.reported.connected(&client, &self.now.to_text());
         self.flush_reported();
     }
 
     fn subscribed(&mut self, connection: ConnectionId, inputs: bool, listening: Listening) {
         let Some(identity) = self.clients.identity(connection).cloned() else { return };
+        if planted("CONN02-subscriptions-outlive-their-connection") {
+            self.clients.remember(&identity, inputs, listening);
+        }
+        let listening = self.entitled(&identity, listening);
         let Some(client) = self.clients.by_connection(connection) else { return };
         client.inputs = inputs;
-        // Modules are not sent messages of the cloud, whatever they subscribe to.
-        let cloud_to_device = listening.cloud_to_device && identity.module.is_none();
-        let listening = Listening { cloud_to_device, ..listening };
         let before = std::mem::replace(&mut client.listening, listening);
         if before != listening {
             self.out.push(Output::Listen { client: identity.clone(), listening });
@@ -325,6 +343,9 @@ impl Core {
         }
         if listening.desired && !before.desired {
             self.desired_subscribed(&identity);
+        }
+        if listening.cloud_to_device {
+            self.cloud_messages_wanted(connection);
         }
         if !inputs || !self.settings.prompt_redelivery {
             return;
@@ -336,7 +357,7 @@ impl Core {
 
     fn disconnected(&mut self, connection: ConnectionId) {
         let Some((client, state)) = self.clients.disconnect(connection) else { return };
-        self.listens_no_more(&client, state.listening);
+        self.listens_no_more(&client, &state);
         let connected = self.clients.len();
         self.out.push(Output::Event(Event::ClientDisconnected { id: client.to_string(), connected }));
         self.receiver_gone(state, self.settings.prompt_redelivery);
@@ -344,8 +365,11 @@ impl Core {
         self.flush_reported();
     }
 
-    fn listens_no_more(&mut self, client: &ClientId, listening: Listening) {
-        if listening.is_any() {
+    fn listens_no_more(&mut self, client: &ClientId, state: &Client) {
+        // A message left unsettled is free for others once its connection upstream is closed.
+        let left = self.cloud_to_device.has_left(state.connection);
+        self.cloud_to_device.forget(state.connection);
+        if (state.listening.is_any() || left) && !planted("O03-session-of-an-absent-device-stays") {
             self.out.push(Output::Leave { client: client.clone() });
         }
     }

@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::core::methods::request::MethodRequest;
 use crate::core::{
-    AppendId, CallerId, CloudMessageId, ConnectionId, Core, DeliveryId, Envelope, Event, Input, Listening,
-    MethodOutcome, Output, Remembered, SendId, Timestamp, TwinRequestId, Verdict,
+    AppendId, CallerId, CloudMessage, CloudMessageId, ConnectionId, Core, DeliveryId, Envelope, Event, Input,
+    Listening, MethodOutcome, Output, Remembered, SendId, Timestamp, TwinRequestId, Verdict,
 };
 use crate::faults::planted;
 use crate::identity::ClientId;
@@ -73,6 +73,15 @@ pub enum ToClient {
         name: String,
         /// Argument.
         payload: Bytes,
+    },
+    /// Deliver a message of the cloud, and tell [`Input::Settled`] when the client has it.
+    DeliverFromCloud {
+        /// Names the attempt.
+        delivery: DeliveryId,
+        /// Whom IoT Hub sent it to.
+        to: ClientId,
+        /// What.
+        message: Arc<CloudMessage>,
     },
     /// Close without a word.
     Close,
@@ -479,6 +488,9 @@ impl Worker {
             }
             Output::RefreshIdentities { rid, clients } => {
                 self.to_upstream(ToUpstream::RefreshIdentities { rid, clients });
+            }
+            Output::DeliverFromCloud { connection, delivery, to, message } => {
+                self.to_client(connection, ToClient::DeliverFromCloud { delivery, to, message });
             }
             Output::Close { connection } => self.to_client(connection, ToClient::Close),
             Output::Send { send, sender, messages } => self.to_upstream(ToUpstream::Send { send, sender, messages }),

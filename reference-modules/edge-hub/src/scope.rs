@@ -12,7 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::watch;
 
+use crate::faults::planted;
 use crate::identity::ClientId;
 
 pub mod client;
@@ -57,7 +59,10 @@ pub struct ServiceIdentity {
 
 /// Everybody known.
 #[derive(Debug, Default)]
-pub struct Identities(Mutex<HashMap<ClientId, ServiceIdentity>>);
+pub struct Identities {
+    known: Mutex<HashMap<ClientId, ServiceIdentity>>,
+    changes: watch::Sender<()>,
+}
 
 impl Identities {
     /// What is known of a client.
@@ -67,8 +72,13 @@ impl Identities {
 
     /// Takes the place of all that was known.
     pub fn replace(&self, identities: Vec<ServiceIdentity>) {
-        let identities = identities.into_iter().map(|identity| (identity.client.clone(), identity));
-        *self.lock() = identities.collect();
+        let adds_only = planted("AUTH009-refresh-removes-nobody");
+        self.change(|known| {
+            if !adds_only {
+                known.clear();
+            }
+            known.extend(identities.into_iter().map(|identity| (identity.client.clone(), identity)));
+        });
     }
 
     /// Everybody.
@@ -78,13 +88,36 @@ impl Identities {
 
     /// Learns of some; the one asked for is forgotten when it is not among them.
     pub fn learn(&self, asked: &ClientId, identities: Vec<ServiceIdentity>) {
-        let mut known = self.lock();
-        known.remove(asked);
-        known.extend(identities.into_iter().map(|identity| (identity.client.clone(), identity)));
+        self.change(|known| {
+            known.remove(asked);
+            known.extend(identities.into_iter().map(|identity| (identity.client.clone(), identity)));
+        });
+    }
+
+    /// Tells from now on when something known has changed.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut HashMap<ClientId, ServiceIdentity>)) {
+        let changed = {
+            let mut known = self.lock();
+            let before = known.clone();
+            change(&mut known);
+            if planted("AUTH007-disabled-later-is-not-noticed") {
+                let enabled =
+                    |identity: &&mut ServiceIdentity| before.get(&identity.client).is_some_and(|before| before.enabled);
+                known.values_mut().filter(enabled).for_each(|identity| identity.enabled = true);
+            }
+            *known != before
+        };
+        if changed {
+            self.changes.send_replace(());
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ClientId, ServiceIdentity>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -234,5 +267,26 @@ mod tests {
         assert!(identities.get(&module).is_some());
         identities.learn(&module, Vec::new());
         assert!(identities.get(&module).is_none());
+    }
+
+    #[test]
+    fn only_what_is_new_is_told() {
+        let identities = Identities::default();
+        let page = || serde_json::from_str::<Page>(PAGE).expect("complete").identities();
+        let mut changes = identities.changes();
+        let mut told = || {
+            let told = changes.has_changed().expect("the sender lives");
+            changes.mark_unchanged();
+            told
+        };
+        identities.replace(page());
+        assert!(told());
+        identities.replace(page());
+        assert!(!told(), "nothing has changed");
+        let module = ClientId::module("edge1", "m");
+        identities.learn(&module, Vec::new());
+        assert!(told());
+        identities.learn(&module, Vec::new());
+        assert!(!told(), "it was gone before");
     }
 }

@@ -3,7 +3,7 @@
 //! - `session`: the operations of one identity; [`job`]: what it is asked to do.
 //! - `open`: a connection that stands, and what is under way on it.
 //! - `connection`: one MQTT connection.
-//! - `event`: a message as IoT Hub gets it.
+//! - `event`: a message as IoT Hub gets it; `cloud_message`: one as IoT Hub sends it.
 //! - [`registry`]: modules of the devices behind this one, over HTTPS.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::{Input, SendOutcome};
+use crate::core::{Input, ReportOutcome, SendOutcome};
 use crate::dial::Dialler;
 use crate::engine::{Engine, ToUpstream};
 use crate::identity::ClientId;
@@ -23,6 +23,7 @@ use crate::scope::client::Scope;
 use crate::settings::Settings;
 use crate::workload::Workload;
 
+mod cloud_message;
 mod connection;
 mod event;
 pub mod job;
@@ -30,7 +31,7 @@ mod open;
 pub mod registry;
 mod session;
 
-use job::{Job, Notice};
+use job::{Asker, Job, Notice};
 use session::Session;
 
 /// What every session needs.
@@ -80,6 +81,10 @@ impl Upstream {
                 },
                 Some(notice) = noticed.recv() => match notice {
                     Notice::Connected => {
+                        if heard {
+                            // Who knows what has changed meanwhile.
+                            self.context.scope.refresh_soon();
+                        }
                         heard = true;
                         engine.tell(Input::UpstreamConnected);
                         self.fetch_twin(&engine);
@@ -95,22 +100,6 @@ impl Upstream {
         }
     }
 
-    /// Reads the twin of a client.
-    ///
-    /// # Errors
-    /// When IoT Hub does not answer in time.
-    pub async fn twin(&self, engine: &Engine, client: &ClientId) -> io::Result<(u16, Bytes)> {
-        self.ask(engine, client, |answer| Job::TwinGet { answer }).await
-    }
-
-    /// Updates the reported properties of a client.
-    ///
-    /// # Errors
-    /// When IoT Hub does not answer in time.
-    pub async fn report(&self, engine: &Engine, client: &ClientId, patch: Bytes) -> io::Result<(u16, Bytes)> {
-        self.ask(engine, client, |answer| Job::TwinPatch { patch, answer }).await
-    }
-
     fn do_as_told(&self, engine: &Engine, told: ToUpstream) {
         match told {
             ToUpstream::Send { send, sender, messages } => {
@@ -123,9 +112,13 @@ impl Upstream {
             ToUpstream::Report { patch } => {
                 let (this, engine) = (self.clone(), engine.clone());
                 tokio::spawn(async move {
-                    let answer = this.report(&engine, &this.own, Bytes::from(patch)).await;
-                    let accepted = answer.is_ok_and(|(status, _)| status < 300);
-                    engine.tell(Input::Reported { accepted });
+                    let answer = this.report(&engine, Bytes::from(patch)).await;
+                    let outcome = match answer {
+                        Ok((..300, _)) => ReportOutcome::Accepted,
+                        Ok((400 | 413, _)) => ReportOutcome::Refused,
+                        _ => ReportOutcome::Failed,
+                    };
+                    engine.tell(Input::Reported { outcome });
                 });
             }
             ToUpstream::FetchTwin => self.fetch_twin(engine),
@@ -137,23 +130,15 @@ impl Upstream {
                 });
             }
             ToUpstream::ReadTwin { client, request } => {
-                let (this, engine) = (self.clone(), engine.clone());
-                tokio::spawn(async move {
-                    let answer = this.ask(&engine, &client, |answer| Job::TwinGet { answer }).await.ok();
-                    engine.tell(Input::TwinAnswered { request, answer });
-                });
+                self.attend(engine, &client, Job::TwinGet { asker: Asker::Core(request) });
             }
             ToUpstream::PatchTwin { client, request, patch } => {
-                let (this, engine) = (self.clone(), engine.clone());
-                tokio::spawn(async move {
-                    let answer = this.report(&engine, &client, patch).await.ok();
-                    engine.tell(Input::TwinAnswered { request, answer });
-                });
+                self.attend(engine, &client, Job::TwinPatch { patch, asker: Asker::Core(request) });
             }
             ToUpstream::Probe => {
                 let (this, engine) = (self.clone(), engine.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = this.report(&engine, &this.own, Bytes::from_static(b"{}")).await {
+                    if let Err(error) = this.report(&engine, Bytes::from_static(b"{}")).await {
                         tracing::info!("IoT Hub does not answer: {error}");
                     }
                     engine.tell(Input::Probed);
@@ -178,7 +163,7 @@ impl Upstream {
     fn fetch_twin(&self, engine: &Engine) {
         let (this, engine) = (self.clone(), engine.clone());
         tokio::spawn(async move {
-            match this.twin(&engine, &this.own).await {
+            match this.ask(&engine, |asker| Job::TwinGet { asker }).await {
                 Ok((200, document)) => match serde_json::from_slice::<Value>(&document) {
                     Ok(document) => engine.tell(Input::Twin(document["desired"].to_string())),
                     Err(error) => engine.tell(Input::TwinUnobtainable(error.to_string())),
@@ -189,12 +174,14 @@ impl Upstream {
         });
     }
 
-    async fn ask<F>(&self, engine: &Engine, client: &ClientId, job: F) -> io::Result<(u16, Bytes)>
-    where
-        F: FnOnce(oneshot::Sender<(u16, Bytes)>) -> Job,
-    {
+    async fn report(&self, engine: &Engine, patch: Bytes) -> io::Result<(u16, Bytes)> {
+        self.ask(engine, |asker| Job::TwinPatch { patch, asker }).await
+    }
+
+    /// Asks something about the hub's own twin.
+    async fn ask(&self, engine: &Engine, job: impl FnOnce(Asker) -> Job) -> io::Result<(u16, Bytes)> {
         let (answer, answered) = oneshot::channel();
-        self.give(engine, client, job(answer))?;
+        self.give(engine, &self.own, job(Asker::Hub(answer)))?;
         answered.await.map_err(|_| io::Error::other("the connection to IoT Hub broke"))
     }
 

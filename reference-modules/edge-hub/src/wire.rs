@@ -67,8 +67,13 @@ pub struct Incoming {
 pub enum Packet {
     /// CONNECT.
     Connect(Box<Connect>),
-    /// CONNACK: return code.
-    Connack(u8),
+    /// CONNACK.
+    Connack {
+        /// Whether there was a session.
+        present: bool,
+        /// Return code.
+        code: u8,
+    },
     /// PUBLISH.
     Publish(Incoming),
     /// PUBACK.
@@ -135,7 +140,7 @@ fn packet(first: u8, body: &Bytes) -> Result<Packet, Undecodable> {
     match kind {
         1 => connect(body),
         2 => match **body {
-            [flags, code] if flags <= 1 => Ok(Packet::Connack(code)),
+            [flags, code] if flags <= 1 => Ok(Packet::Connack { present: flags == 1, code }),
             _ => Err(Undecodable::Malformed),
         },
         3 => publish(flags, body),

@@ -110,7 +110,8 @@ pub(super) fn select(message: &Message, path: &Path) -> Value {
         [] => Value::Missing,
         [Json::Null] => Value::Null,
         [Json::Bool(truth)] => Value::Bool(*truth),
-        [Json::Number(number)] => Value::Number(*number),
+        [Json::Integer(digits)] => digits.parse().map_or(Value::Undefined, Value::Number),
+        [Json::Float(number)] => Value::Number(*number),
         [Json::Text(text)] => Value::Text(text.clone()),
         _ => Value::Undefined,
     }

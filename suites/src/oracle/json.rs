@@ -1,18 +1,29 @@
-//! The lenient JSON reader behind `$body`: comments, single quotes, bare names, trailing commas, odd numbers.
+//! The lenient JSON reader behind `$body` and twins: comments, single quotes, bare names, trailing commas, odd numbers.
 //!
 //! Source: the product's JSON library, observed; limits of 64 levels.
 
-/// A JSON value, in so far as a path can tell.
+use super::date::{self, Date};
+
+/// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Json {
+pub enum Json {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
-    Number(f64),
+    /// A whole number, in decimal digits; there can be any number of them.
+    Integer(String),
+    /// A number written with a point or an exponent.
+    Float(f64),
+    /// A text, in UTF-16.
     Text(Vec<u16>),
-    /// `undefined`, `new Name(...)`, and text that looks like a date.
+    /// A text that looks like a date, and is read as one.
+    Date(Date),
+    /// `undefined`, `new Name(...)`, and a hole in an array.
     Other,
+    /// An array.
     Array(Vec<Json>),
-    /// Members in order; of repeated names the last counts.
+    /// Members in order; of repeated names the last counts, at the place of the first.
     Object(Vec<(Vec<u16>, Json)>),
 }
 
@@ -25,10 +36,19 @@ pub(super) fn object(text: &[u16]) -> Option<Json> {
     if reader.peek() != Some('{') {
         return None;
     }
-    let root = reader.value(1)?;
-    reader.blanks()?;
-    let rest = &text[reader.at..];
-    rest.iter().all(|unit| *unit == 0).then_some(root)
+    reader.root()
+}
+
+/// Reads a text with any root; no comment stands before it.
+pub(super) fn any(text: &[u16]) -> Option<Json> {
+    let mut reader = Reader { text, at: 0 };
+    while reader.peek().is_some_and(char::is_whitespace) {
+        reader.at += 1;
+    }
+    if reader.peek() == Some('/') {
+        return None;
+    }
+    reader.root()
 }
 
 struct Reader<'a> {
@@ -47,6 +67,13 @@ impl Reader<'_> {
         let there = self.peek() == Some(wanted);
         self.at += usize::from(there);
         there
+    }
+
+    /// The root, and nothing behind it.
+    fn root(&mut self) -> Option<Json> {
+        let root = self.value(1)?;
+        self.blanks()?;
+        self.text[self.at..].iter().all(|unit| *unit == 0).then_some(root)
     }
 
     /// Skips blanks and comments; `None` when a comment does not end or a slash begins none.
@@ -89,7 +116,7 @@ impl Reader<'_> {
             '[' => self.elements(level),
             quote @ ('"' | '\'') => {
                 let text = self.quoted(quote)?;
-                Some(if looks_like_date(&text) { Json::Other } else { Json::Text(text) })
+                Some(date::read(&text).map_or(Json::Text(text), Json::Date))
             }
             '-' | '.' | '0'..='9' => self.number(),
             _ => self.word(level),
@@ -129,7 +156,8 @@ impl Reader<'_> {
             if self.take(']') {
                 return Some(Json::Array(elements));
             }
-            elements.push(self.value(level + 1)?);
+            let hole = self.peek() == Some(',');
+            elements.push(if hole { Json::Other } else { self.value(level + 1)? });
             self.separator(']')?;
         }
     }
@@ -186,13 +214,13 @@ impl Reader<'_> {
         let start = self.at;
         if self.take('-') && self.peek() == Some('I') {
             return (self.bare_name()? == "Infinity".encode_utf16().collect::<Vec<_>>())
-                .then_some(Json::Number(f64::NEG_INFINITY));
+                .then_some(Json::Float(f64::NEG_INFINITY));
         }
         while self.peek().is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-')) {
             self.at += 1;
         }
         let text = String::from_utf16(&self.text[start..self.at]).ok()?;
-        number(&text).map(Json::Number)
+        number(&text)
     }
 
     fn word(&mut self, level: usize) -> Option<Json> {
@@ -201,8 +229,8 @@ impl Reader<'_> {
             "null" => Json::Null,
             "true" => Json::Bool(true),
             "false" => Json::Bool(false),
-            "NaN" => Json::Number(f64::NAN),
-            "Infinity" => Json::Number(f64::INFINITY),
+            "NaN" => Json::Float(f64::NAN),
+            "Infinity" => Json::Float(f64::INFINITY),
             "undefined" => Json::Other,
             "new" => {
                 self.blanks()?;
@@ -226,100 +254,39 @@ impl Reader<'_> {
 }
 
 /// Hexadecimal, octal with a leading zero, and decimal numbers, also `.5` and `1.`.
-fn number(text: &str) -> Option<f64> {
+fn number(text: &str) -> Option<Json> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text),
     };
-    let whole = |digits: &str, radix| u64::from_str_radix(digits, radix).ok().map(|number| number as i64 as f64);
+    let signed = |digits: &str| {
+        let digits = digits.trim_start_matches('0');
+        Json::Integer(match digits {
+            "" => "0".to_owned(),
+            digits if negative => format!("-{digits}"),
+            digits => digits.to_owned(),
+        })
+    };
+    // The bits of a 64-bit number, which has a sign.
+    let whole = |digits: &str, radix| {
+        let number = u64::from_str_radix(digits, radix).ok()? as i64;
+        let number = if negative { number.wrapping_neg() } else { number };
+        Some(Json::Integer(number.to_string()))
+    };
     let lower = digits.to_ascii_lowercase();
-    let number = if let Some(hex) = lower.strip_prefix("0x") {
-        whole(hex, 16)?
-    } else if lower.len() > 1 && lower.starts_with('0') && lower.bytes().all(|byte| byte.is_ascii_digit()) {
-        whole(&lower, 8)?
+    let only_digits = !lower.is_empty() && lower.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(hex) = lower.strip_prefix("0x") {
+        whole(hex, 16)
+    } else if only_digits && lower.len() > 1 && lower.starts_with('0') {
+        whole(&lower, 8)
+    } else if only_digits {
+        Some(signed(&lower))
     } else if lower.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'+' | b'-'))
         && lower.starts_with(|c: char| c.is_ascii_digit() || c == '.')
     {
-        lower.parse().ok()?
+        let number: f64 = lower.parse().ok()?;
+        Some(Json::Float(if negative { -number } else { number }))
     } else {
-        return None;
-    };
-    Some(if negative { -number } else { number })
-}
-
-/// Whether the reader makes a date of a text: date and time to the second with `T` between, up to seven digits of
-/// fraction, a zone or none; or `/Date(1)/`.
-pub(super) fn looks_like_date(text: &[u16]) -> bool {
-    let Ok(text) = String::from_utf16(text) else { return false };
-    if let Some(inner) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
-        return epoch(inner);
+        None
     }
-    iso(&text).is_some()
-}
-
-/// Milliseconds, and perhaps an offset.
-fn epoch(text: &str) -> bool {
-    let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-    let _ = negative;
-    let (milliseconds, offset) = match text.find(['+', '-']) {
-        Some(at) => (&text[..at], Some(&text[at + 1..])),
-        None => (text, None),
-    };
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits(milliseconds) && offset.is_none_or(|offset| digits(offset) && matches!(offset.len(), 2 | 4))
-}
-
-fn iso(text: &str) -> Option<()> {
-    let field = |range: std::ops::Range<usize>| {
-        let digits = text.get(range)?;
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u32>().ok())?
-    };
-    let mark = |at: usize, wanted: u8| (text.as_bytes().get(at) == Some(&wanted)).then_some(());
-    let (year, month, day) = (field(0..4)?, field(5..7)?, field(8..10)?);
-    let (hour, minute, second) = (field(11..13)?, field(14..16)?, field(17..19)?);
-    for (at, wanted) in [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')] {
-        mark(at, wanted)?;
-    }
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        2 => 28 + u32::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    let rest = text.get(19..)?;
-    let (fraction, zone) = match rest.strip_prefix('.') {
-        Some(tail) => {
-            let count = tail.bytes().take_while(u8::is_ascii_digit).count();
-            (Some(&tail[..count]), &tail[count..])
-        }
-        None => (None, rest),
-    };
-    let fraction_good = fraction.is_none_or(|digits| (1..=7).contains(&digits.len()));
-    let midnight = hour == 24
-        && minute == 0
-        && second == 0
-        && fraction.is_none_or(|digits| digits.bytes().all(|digit| digit == b'0'));
-    let time_good = (hour < 24 && minute < 60 && second < 60) || midnight;
-    (year >= 1 && (1..=days).contains(&day) && time_good && fraction_good && zone_good(zone)).then_some(())
-}
-
-fn zone_good(zone: &str) -> bool {
-    if zone.is_empty() || zone.eq_ignore_ascii_case("z") {
-        return true;
-    }
-    let Some(offset) = zone.strip_prefix(['+', '-']) else { return false };
-    let two = |text: &str| {
-        (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse::<u32>().ok()).flatten()
-    };
-    let (hours, minutes) = match offset.len() {
-        2 => (offset, "00"),
-        4 if offset.is_char_boundary(2) => offset.split_at(2),
-        5 => match offset.split_once(':') {
-            Some(parts) => parts,
-            None => return false,
-        },
-        _ => return false,
-    };
-    two(hours).is_some_and(|hours| hours < 24) && two(minutes).is_some_and(|minutes| minutes < 60)
 }

@@ -44,12 +44,20 @@ pub struct Clients {
     seen: HashSet<ClientId>,
     clients: HashMap<ClientId, Client>,
     identities: HashMap<ConnectionId, ClientId>,
+    /// What identities wanted on earlier connections: only a planted fault remembers that.
+    wanted: HashMap<ClientId, (bool, Listening)>,
 }
 
 impl Clients {
     /// None yet; `limit` is the number of identities the hub serves.
     pub fn new(limit: usize) -> Clients {
-        Clients { limit, seen: HashSet::new(), clients: HashMap::new(), identities: HashMap::new() }
+        Clients {
+            limit,
+            seen: HashSet::new(),
+            clients: HashMap::new(),
+            identities: HashMap::new(),
+            wanted: HashMap::new(),
+        }
     }
 
     /// A client connected. An identity seen before is not counted against the limit again.
@@ -63,14 +71,9 @@ impl Clients {
         }
         self.seen.insert(client.clone());
         self.identities.insert(connection, client.clone());
-        let newcomer = Client {
-            connection,
-            since: now,
-            inputs: false,
-            listening: Listening::default(),
-            unacknowledged: None,
-            waiting: VecDeque::new(),
-        };
+        let (inputs, listening) = self.wanted.get(&client).copied().unwrap_or_default();
+        let newcomer =
+            Client { connection, since: now, inputs, listening, unacknowledged: None, waiting: VecDeque::new() };
         match self.clients.insert(client, newcomer) {
             Some(older) => {
                 if !planted("Q15-old-connection-tears-down-the-new") {
@@ -80,6 +83,11 @@ impl Clients {
             }
             None => Arrival::New,
         }
+    }
+
+    /// Keeps what an identity wants for its next connection: only a planted fault does.
+    pub fn remember(&mut self, client: &ClientId, inputs: bool, listening: Listening) {
+        self.wanted.insert(client.clone(), (inputs, listening));
     }
 
     /// A connection ended. `None` when it had been taken over before, or was never known.
@@ -123,6 +131,12 @@ impl Clients {
     /// Connections of everybody who takes input messages.
     pub fn receivers(&self) -> impl Iterator<Item = ConnectionId> {
         self.clients.values().filter(|client| client.inputs).map(|client| client.connection)
+    }
+
+    /// Connections of all these.
+    pub fn connections(&self, whose: impl Fn(&ClientId) -> bool) -> Vec<ConnectionId> {
+        let whose = self.clients.iter().filter(|(client, _)| whose(client));
+        whose.map(|(_, state)| state.connection).collect()
     }
 
     /// How many are connected.

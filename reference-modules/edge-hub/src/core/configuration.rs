@@ -25,7 +25,7 @@ impl Core {
             }
             return;
         }
-        self.reported.start();
+        self.reported.start(&self.hub);
         self.timers.set(self.now + self.settings.reported_sync, Timer::ReportAgain);
         if let Some(period) = self.settings.config_refresh {
             self.timers.set(self.now + period, Timer::RefreshConfiguration);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::cloud_to_device::CloudMessage;
 use super::envelope::{Envelope, Telemetry, TwinChange};
 use super::methods::CallerId;
 use super::methods::request::MethodRequest;
@@ -36,7 +37,7 @@ pub struct QueueId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AppendId(pub u64);
 
-/// One attempt to deliver a message to a module.
+/// One attempt to deliver a message to a module or device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(pub u64);
 
@@ -95,14 +96,14 @@ impl Entry {
     }
 }
 
-/// How a delivery to a module ended.
+/// How a delivery to a client ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The module has it.
+    /// The client has it.
     Delivered,
     /// It may succeed later: no filter accepts it, or the connection is gone.
     Failed,
-    /// The module does not want it.
+    /// The client does not want it, or can never have it.
     Rejected,
 }
 
@@ -115,6 +116,17 @@ pub enum SendOutcome {
     Failed,
     /// The sender does not exist any more, or is disabled.
     SenderGone,
+}
+
+/// How an update of the hub's own reported properties ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportOutcome {
+    /// IoT Hub has it.
+    Accepted,
+    /// It may succeed later.
+    Failed,
+    /// IoT Hub does not take it.
+    Refused,
 }
 
 /// Something happened outside.
@@ -207,7 +219,7 @@ pub enum Input {
         /// Entries that remain.
         remaining: u64,
     },
-    /// A delivery to a module ended.
+    /// A delivery to a module or device ended.
     Settled {
         /// Which.
         delivery: DeliveryId,
@@ -229,10 +241,10 @@ pub enum Input {
     DesiredPatch(String),
     /// The hub's own twin could not be read in all the time there was.
     TwinUnobtainable(String),
-    /// IoT Hub answered an update of the hub's own reported properties.
+    /// An update of the hub's own reported properties ended.
     Reported {
-        /// Whether it took it.
-        accepted: bool,
+        /// How.
+        outcome: ReportOutcome,
     },
     /// IoT Hub answered a request about a client's twin, or it did not.
     TwinAnswered {
@@ -304,11 +316,9 @@ pub enum Input {
         /// For whom.
         client: ClientId,
         /// Names it, unless IoT Hub wants no acknowledgement.
-        message: Option<CloudMessageId>,
-        /// All properties, those of the system under their names on the wire (`$.to`).
-        properties: Vec<(String, Option<String>)>,
-        /// Content.
-        body: Bytes,
+        id: Option<CloudMessageId>,
+        /// The message.
+        message: CloudMessage,
     },
     /// Time went by.
     Elapsed,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::cloud_to_device::CloudMessage;
 use super::envelope::Envelope;
 use super::events::Event;
 use super::input::{
@@ -176,6 +177,17 @@ pub enum Output {
         rid: String,
         /// Whose.
         clients: Vec<ClientId>,
+    },
+    /// Deliver a message of the cloud, and tell with [`super::Input::Settled`] when the device has it.
+    DeliverFromCloud {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Names the attempt.
+        delivery: DeliveryId,
+        /// Whom IoT Hub sent it to.
+        to: ClientId,
+        /// What.
+        message: Arc<CloudMessage>,
     },
     /// Close a connection without a word.
     Close {

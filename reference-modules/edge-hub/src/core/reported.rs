@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::{Map, Value, json};
 
+use super::input::ReportOutcome;
 use crate::faults::planted;
 use crate::identity::ClientId;
 
@@ -16,7 +17,7 @@ pub struct Reported {
 
 impl Reported {
     /// What a starting hub says first: the version of this document, its own version, and that nobody is connected.
-    pub fn start(&mut self) {
+    pub fn start(&mut self, hub: &ClientId) {
         let mut first = json!({
             "schemaVersion": "1.0",
             "clients": null,
@@ -26,6 +27,9 @@ impl Reported {
             first.as_object_mut().expect("an object").remove("clients");
         }
         self.say(first);
+        if planted("CONN07-hub-lists-itself") {
+            self.connected(hub, "2020-01-01T00:00:00.0000000Z");
+        }
     }
 
     /// A desired document or patch was processed.
@@ -38,13 +42,22 @@ impl Reported {
 
     /// A client connected.
     pub fn connected(&mut self, client: &ClientId, at: &str) {
-        self.client(client, json!({"status": "Connected", "lastConnectedTimeUtc": at}));
+        if planted("CONN03-connected-client-is-not-reported") {
+            return;
+        }
+        let mut state = json!({"status": "Connected", "lastConnectedTimeUtc": at});
+        if planted("CONN03-time-of-connecting-is-missing") {
+            state = json!({"status": "Connected"});
+        }
+        self.client(client, state);
     }
 
     /// A client left: modules keep an entry, downstream devices are removed.
     pub fn disconnected(&mut self, client: &ClientId, at: &str) {
         let gone = if planted("CFG16-disconnected-module-is-removed") {
             Value::Null
+        } else if planted("CONN04-time-of-leaving-is-missing") && client.module.is_some() {
+            json!({"status": "Disconnected"})
         } else if client.module.is_some() || planted("CFG16-disconnected-device-stays") {
             json!({"status": "Disconnected", "lastDisconnectedTimeUtc": at})
         } else {
@@ -69,17 +82,23 @@ impl Reported {
         Some(text)
     }
 
-    /// IoT Hub answered; what it did not take is said again.
-    pub fn answered(&mut self, accepted: bool) {
-        match self.in_flight.take() {
-            Some(update) if !accepted => self.pending.push_front(update),
-            _ => {}
+    /// IoT Hub answered. What failed is said again; what it refused it would refuse again, and nothing else is to wait
+    /// for that.
+    pub fn answered(&mut self, outcome: ReportOutcome) {
+        match (self.in_flight.take(), outcome) {
+            (Some(update), ReportOutcome::Failed) => self.pending.push_front(update),
+            (Some(_), ReportOutcome::Accepted | ReportOutcome::Refused) | (None, _) => {}
         }
     }
 
+    /// A client whose key no reported properties may hold is not told of, as in the product.
     fn client(&mut self, client: &ClientId, state: Value) {
+        let key = key(client);
+        if key.contains(|character: char| character == '#' || character.is_control() || character.is_whitespace()) {
+            return;
+        }
         let mut entry = Map::new();
-        entry.insert(key(client), state);
+        entry.insert(key, state);
         self.say(json!({"clients": entry}));
     }
 
@@ -110,7 +129,8 @@ fn key(client: &ClientId) -> String {
     if planted("CFG17-client-keys-not-escaped") {
         return id;
     }
-    id.replace('.', "%2E").replace('$', "%24").replace(' ', "%20")
+    let key = id.replace('.', "%2E").replace('$', "%24").replace(' ', "%20");
+    if planted("CONN05-slash-is-escaped") { key.replace('/', "%2F") } else { key }
 }
 
 #[cfg(test)]
@@ -130,23 +150,23 @@ mod tests {
         reported.connected(&ClientId::device("leaf1"), "t3");
         reported.disconnected(&ClientId::device("leaf1"), "t4");
         assert!(reported.next().is_none());
-        reported.answered(true);
+        reported.answered(ReportOutcome::Accepted);
         let update = next(&mut reported);
         assert_eq!(update["clients"]["edge1/a"]["status"], "Disconnected");
         assert_eq!(update["clients"]["leaf1"], Value::Null);
-        reported.answered(true);
+        reported.answered(ReportOutcome::Accepted);
         assert!(reported.next().is_none());
     }
 
     #[test]
     fn the_cleared_client_map_is_not_merged_away() {
         let mut reported = Reported::default();
-        reported.start();
+        reported.start(&ClientId::module("edge1", "$edgeHub"));
         reported.connected(&ClientId::module("edge1", "a"), "t1");
         let first = next(&mut reported);
         assert_eq!(first["clients"], Value::Null);
         assert_eq!(first["schemaVersion"], "1.0");
-        reported.answered(true);
+        reported.answered(ReportOutcome::Accepted);
         assert_eq!(next(&mut reported)["clients"]["edge1/a"]["status"], "Connected");
     }
 
@@ -155,8 +175,25 @@ mod tests {
         let mut reported = Reported::default();
         reported.processed(Some(3), 200, "");
         let first = next(&mut reported);
-        reported.answered(false);
+        reported.answered(ReportOutcome::Failed);
         assert_eq!(next(&mut reported), first);
+    }
+
+    #[test]
+    fn an_update_that_was_refused_holds_up_nothing() {
+        let mut reported = Reported::default();
+        reported.processed(Some(3), 200, "");
+        next(&mut reported);
+        reported.processed(Some(4), 200, "");
+        reported.answered(ReportOutcome::Refused);
+        assert_eq!(next(&mut reported)["lastDesiredVersion"], 4);
+    }
+
+    #[test]
+    fn a_client_with_a_key_iot_hub_does_not_take_is_passed_over() {
+        let mut reported = Reported::default();
+        reported.connected(&ClientId::device("leaf#1"), "t1");
+        assert!(reported.next().is_none());
     }
 
     #[test]

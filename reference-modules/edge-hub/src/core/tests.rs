@@ -6,7 +6,7 @@ use super::*;
 use crate::core::output::{Copy, Verdict};
 
 /// A core, what it put out, and the time.
-struct Bench {
+pub(super) struct Bench {
     core: Core,
     now: Timestamp,
     out: Vec<Output>,
@@ -14,7 +14,7 @@ struct Bench {
     published: u64,
 }
 
-const SENDER: ConnectionId = ConnectionId(1);
+pub(super) const SENDER: ConnectionId = ConnectionId(1);
 const RECEIVER: ConnectionId = ConnectionId(2);
 
 /// As the product has them by default.
@@ -41,7 +41,7 @@ pub(super) fn settings() -> CoreSettings {
 
 impl Bench {
     /// Routes by a local configuration; module `sender` is connected.
-    fn with_routes(routes: &[&str]) -> Bench {
+    pub(super) fn with_routes(routes: &[&str]) -> Bench {
         let routes: serde_json::Map<String, serde_json::Value> =
             routes.iter().enumerate().map(|(number, route)| (format!("r{number}"), (*route).into())).collect();
         let document = serde_json::json!({
@@ -62,7 +62,7 @@ impl Bench {
     }
 
     /// Tells the core something, and answers what the store would answer at once; appends wait for [`Bench::store`].
-    fn tell(&mut self, input: Input) {
+    pub(super) fn tell(&mut self, input: Input) {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             for output in self.core.handle(input, self.now) {
@@ -120,7 +120,7 @@ impl Bench {
     }
 
     /// Takes matching outputs out of what was put out.
-    fn take<T>(&mut self, wanted: impl Fn(&Output) -> Option<T>) -> Vec<T> {
+    pub(super) fn take<T>(&mut self, wanted: impl Fn(&Output) -> Option<T>) -> Vec<T> {
         let mut found = Vec::new();
         self.out.retain(|output| match wanted(output) {
             Some(taken) => {
@@ -148,7 +148,7 @@ impl Bench {
         })
     }
 
-    fn settle(&mut self, delivery: DeliveryId, outcome: DeliveryOutcome) {
+    pub(super) fn settle(&mut self, delivery: DeliveryId, outcome: DeliveryOutcome) {
         self.tell(Input::Settled { delivery, outcome });
     }
 }

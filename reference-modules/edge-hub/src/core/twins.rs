@@ -264,3 +264,6 @@ impl Core {
         self.answer(publish, super::output::Verdict::Accepted);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify, watch};
 
 use super::{Identities, Page, ServiceIdentity, remembered};
 use crate::dial::Dialler;
 use crate::engine::{Engine, now};
+use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::percent::escape;
 use crate::sas;
@@ -35,6 +36,7 @@ pub struct Scope {
     dialler: Dialler,
     asked: Mutex<HashMap<ClientId, Instant>>,
     known: AtomicBool,
+    wanted: Notify,
 }
 
 impl Scope {
@@ -47,11 +49,15 @@ impl Scope {
             dialler,
             asked: Mutex::default(),
             known: AtomicBool::new(false),
+            wanted: Notify::new(),
         }
     }
 
     /// Takes what an earlier process knew, until IoT Hub says better.
     pub async fn recall(&self, engine: &Engine) {
+        if planted("AUTH011-scope-goes-with-the-process") {
+            return;
+        }
         match remembered::recall(engine, &self.workload).await {
             Ok(Some(identities)) => self.replace(identities),
             Ok(None) => {}
@@ -59,16 +65,13 @@ impl Scope {
         }
     }
 
-    /// Refreshes at once, and then at the set rate, for ever.
-    pub async fn keep_fresh(&self, engine: &Engine) {
+    /// Refreshes at once, and then at the set rate and when that is wanted, for ever.
+    pub async fn keep_fresh(&self) {
         loop {
             tracing::info!("Starting refresh of device scope identities cache");
             let pause = match self.refresh().await {
                 Ok(()) => {
                     tracing::info!("Done refreshing device scope identities cache");
-                    if let Err(error) = remembered::remember(engine, &self.workload, &self.identities.all()).await {
-                        tracing::warn!("Cannot remember the identity scope: {error}");
-                    }
                     self.settings.scope_refresh
                 }
                 Err(error) => {
@@ -76,7 +79,22 @@ impl Scope {
                     FIRST_RETRY
                 }
             };
-            tokio::time::sleep(pause).await;
+            // Elapsed or wanted: both mean the same.
+            let _ = tokio::time::timeout(pause, self.wanted.notified()).await;
+        }
+    }
+
+    /// Has the whole scope read before its time, as after a while without IoT Hub.
+    pub fn refresh_soon(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Writes down what is known whenever these changes tell of one, for ever.
+    pub async fn keep_remembered(&self, engine: &Engine, mut changes: watch::Receiver<()>) {
+        while changes.changed().await.is_ok() {
+            if let Err(error) = remembered::remember(engine, &self.workload, &self.identities.all()).await {
+                tracing::warn!("Cannot remember the identity scope: {error}");
+            }
         }
     }
 
@@ -87,13 +105,20 @@ impl Scope {
 
     /// Asks for one identity anew, unless that was done a moment ago. What is known stays when nobody answers.
     pub async fn refresh_one(&self, client: &ClientId) {
+        let known = self.identities.get(client).is_some();
+        if known && planted("AUTH008-changed-key-is-not-asked-for")
+            || !known && planted("AUTH006-unknown-identity-is-not-asked-for")
+        {
+            return;
+        }
         let mut asked = self.asked.lock().await;
-        if asked.get(client).is_some_and(|at| at.elapsed() < self.settings.scope_refresh_delay) {
+        let lately = asked.get(client).is_some_and(|at| at.elapsed() < self.settings.scope_refresh_delay);
+        if lately && !planted("AUTH008-every-failure-asks") {
             return;
         }
         asked.insert(client.clone(), Instant::now());
         drop(asked);
-        if let Err(error) = self.ask_for(client).await {
+        if let Err(error) = self.learn_of(client).await {
             tracing::warn!("Cannot refresh {client}: {error}");
         }
     }
@@ -105,20 +130,29 @@ impl Scope {
     pub async fn refresh_now(&self, clients: &[ClientId]) -> io::Result<()> {
         for client in clients {
             self.asked.lock().await.insert(client.clone(), Instant::now());
-            self.ask_for(client).await?;
+            self.learn_of(client).await?;
         }
         Ok(())
     }
 
-    async fn ask_for(&self, client: &ClientId) -> io::Result<()> {
+    /// Whether IoT Hub can be asked now: only a planted fault wants to know.
+    pub async fn answers(&self, client: &ClientId) -> bool {
+        self.ask_for(client).await.is_ok()
+    }
+
+    async fn learn_of(&self, client: &ClientId) -> io::Result<()> {
+        self.identities.learn(client, self.ask_for(client).await?);
+        Ok(())
+    }
+
+    async fn ask_for(&self, client: &ClientId) -> io::Result<Vec<ServiceIdentity>> {
         let body = json!({
             "targetDeviceId": client.device,
             "targetModuleId": client.module,
             "authChain": self.settings.identity.device_id,
         });
         let page = self.ask("getDeviceAndModuleOnBehalfOf", body).await?;
-        self.identities.learn(client, page.map(Page::identities).unwrap_or_default());
-        Ok(())
+        Ok(page.map(Page::identities).unwrap_or_default())
     }
 
     /// Asks for everybody anew.

@@ -32,14 +32,16 @@ pub struct Connection {
     stream: TlsStream<TcpStream>,
     received: BytesMut,
     last_id: u16,
+    /// Whether IoT Hub remembers filters of an earlier connection.
+    pub resumed: bool,
 }
 
 impl Connection {
-    /// Opens the connection of an identity.
+    /// Opens the connection of an identity. A `clean` one has IoT Hub forget what earlier ones subscribed.
     ///
     /// # Errors
     /// When IoT Hub cannot be reached, or refuses.
-    pub async fn open(context: &Context, client: &ClientId, now: Timestamp) -> io::Result<Connection> {
+    pub async fn open(context: &Context, client: &ClientId, clean: bool, now: Timestamp) -> io::Result<Connection> {
         let identity = &context.settings.identity;
         let own = ClientId::module(identity.device_id.clone(), identity.module_id.clone());
         let password = if *client == own {
@@ -58,16 +60,20 @@ impl Connection {
             escape(concat!("edgecert EdgeHub/", env!("CARGO_PKG_VERSION"))),
             escape(&chain)
         );
-        let connect = wire::write_connect(&client.to_string(), &user, &password, KEEP_ALIVE_SECS, false);
+        let connect = wire::write_connect(&client.to_string(), &user, &password, KEEP_ALIVE_SECS, clean);
         let mut connection = Connection {
             stream: context.dialler.dial(identity.upstream_host(), 8883).await?,
             received: BytesMut::new(),
             last_id: 0,
+            resumed: false,
         };
         connection.write(&connect.map_err(io::Error::other)?).await?;
         match connection.next().await? {
-            Packet::Connack(0) => Ok(connection),
-            Packet::Connack(code) => Err(io::Error::other(format!("IoT Hub refused {client} with code {code}"))),
+            Packet::Connack { code: 0, present } => Ok(Connection { resumed: present, ..connection }),
+            Packet::Connack { code, .. } => {
+                let why = format!("IoT Hub refused {client} with code {code}");
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+            }
             _ => Err(io::Error::other("IoT Hub did not answer CONNECT with CONNACK")),
         }
     }
@@ -103,11 +109,16 @@ impl Connection {
     }
 }
 
+/// Whether a connection was not opened because of who wants it.
+pub fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
 /// A token for another identity, signed with its key.
 fn token(context: &Context, client: &ClientId, now: Timestamp) -> io::Result<String> {
     let stored = context.scope.identities.get(client);
     let Some(Authentication::Sas { primary, .. }) = stored.map(|identity| identity.authentication) else {
-        return Err(io::Error::other(format!("no key for {client}")));
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("no key for {client}")));
     };
     let key = STANDARD.decode(primary).map_err(io::Error::other)?;
     let host = &context.settings.identity.iot_hub;

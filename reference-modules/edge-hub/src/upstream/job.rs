@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::core::{CloudMessageId, Envelope, Listening, SendId};
+use crate::core::{CloudMessageId, Envelope, Input, Listening, SendId, TwinRequestId};
+use crate::engine::Engine;
 
 /// Something to do for the identity.
 pub enum Job {
-    /// Send events, and tell [`crate::core::Input::Sent`].
+    /// Send events, and tell [`Input::Sent`].
     Telemetry {
         /// Names the attempt.
         send: SendId,
@@ -18,15 +19,15 @@ pub enum Job {
     },
     /// Read the twin.
     TwinGet {
-        /// Status and document; dropped when there is no answer.
-        answer: oneshot::Sender<(u16, Bytes)>,
+        /// Who asks.
+        asker: Asker,
     },
     /// Update reported properties.
     TwinPatch {
         /// A JSON object.
         patch: Bytes,
-        /// Status; dropped when there is no answer.
-        answer: oneshot::Sender<(u16, Bytes)>,
+        /// Who asks.
+        asker: Asker,
     },
     /// Listen for this from now on, and for nothing else: the session stays open for it.
     Listen(Listening),
@@ -43,6 +44,28 @@ pub enum Job {
     },
     /// A cloud-to-device message has reached its device. One that has not is left alone, and IoT Hub sends it again.
     Complete(CloudMessageId),
+}
+
+/// Who asks something about a twin, and is answered.
+pub enum Asker {
+    /// The core, with [`Input::TwinAnswered`]: in the order of everything else that comes on the connection.
+    Core(TwinRequestId),
+    /// The hub itself, about its own twin; without an answer it is dropped.
+    Hub(oneshot::Sender<(u16, Bytes)>),
+}
+
+impl Asker {
+    /// Passes on status and document, or that there is no answer.
+    pub fn answer(self, engine: &Engine, answer: Option<(u16, Bytes)>) {
+        match (self, answer) {
+            (Asker::Core(request), answer) => engine.tell(Input::TwinAnswered { request, answer }),
+            (Asker::Hub(waiting), Some(answer)) => {
+                // It may not wait any more.
+                let _ = waiting.send(answer);
+            }
+            (Asker::Hub(_), None) => {}
+        }
+    }
 }
 
 /// What the hub's own session has to say.

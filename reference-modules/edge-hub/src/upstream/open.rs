@@ -3,12 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 
-use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::PING_PERIOD;
 use super::connection::Connection;
+use super::job::Asker;
 use crate::core::{Listening, SendId};
 use crate::faults::planted;
 use crate::identity::ClientId;
@@ -41,7 +40,7 @@ pub struct Sending {
 /// A twin request whose answer is awaited.
 pub struct Request {
     /// Who wants it.
-    pub answer: oneshot::Sender<(u16, Bytes)>,
+    pub asker: Asker,
     /// When patience ends.
     pub deadline: Instant,
 }
@@ -59,8 +58,10 @@ pub struct Open {
     /// Whether it is to be closed once nothing is under way.
     pub leaving: bool,
     client: ClientId,
-    listening: Listening,
-    requests: HashMap<String, Request>,
+    /// `None` before anything was said about it.
+    listening: Option<Listening>,
+    /// Twin requests by their ids.
+    pub requests: HashMap<String, Request>,
     asked: u64,
     hears_responses: bool,
 }
@@ -72,7 +73,7 @@ impl Open {
             connection,
             number,
             client,
-            listening: Listening::default(),
+            listening: None,
             leaving: false,
             sendings: VecDeque::new(),
             requests: HashMap::new(),
@@ -82,23 +83,25 @@ impl Open {
         }
     }
 
-    /// Subscribes what is to be listened for and unsubscribes what is not.
+    /// Subscribes what is to be listened for and unsubscribes what is not, what IoT Hub remembers included.
     pub async fn listen(&mut self, listening: Listening) -> io::Result<()> {
-        let before = std::mem::replace(&mut self.listening, listening);
+        let said = self.listening.replace(listening);
+        let of_device = self.client.module.is_none();
+        let before = match said {
+            Some(said) => said,
+            None if self.connection.resumed => Listening { desired: true, methods: true, cloud_to_device: of_device },
+            None => Listening::default(),
+        };
         let mut on = Vec::new();
         let mut off = Vec::new();
         for (filter, was, is) in [
             (format!("{DESIRED}#"), before.desired, listening.desired),
             (format!("{METHODS}#"), before.methods, listening.methods),
-            (
-                format!("devices/{}{DEVICEBOUND}/#", self.client.device),
-                before.cloud_to_device,
-                listening.cloud_to_device,
-            ),
+            (self.devicebound(), before.cloud_to_device, listening.cloud_to_device),
         ] {
             match (was, is) {
-                (false, true) => on.push(filter),
                 (true, false) => off.push(filter),
+                (was, true) if !was || said.is_none() => on.push(filter),
                 _ => {}
             }
         }
@@ -111,6 +114,13 @@ impl Open {
             self.write(wire::write_unsubscribe(id, &off)).await?;
         }
         Ok(())
+    }
+
+    fn devicebound(&self) -> String {
+        match &self.client.module {
+            Some(module) => format!("devices/{}/modules/{module}{DEVICEBOUND}/#", self.client.device),
+            None => format!("devices/{}{DEVICEBOUND}/#", self.client.device),
+        }
     }
 
     /// Hears answers to twin requests.
@@ -132,13 +142,12 @@ impl Open {
         self.write(wire::write_publish(&topic, None, payload)).await
     }
 
-    /// An answer came, on this topic behind [`RESPONSES`].
-    pub fn answered(&mut self, response: &str, payload: Bytes) {
-        let Some((status, query)) = response.split_once("/?") else { return };
-        let rid = query.split('&').find_map(|pair| pair.strip_prefix("$rid="));
-        if let (Ok(status), Some(request)) = (status.parse(), rid.and_then(|rid| self.requests.remove(rid))) {
-            let _ = request.answer.send((status, payload));
-        }
+    /// An answer came, on this topic behind [`RESPONSES`]: its status, and who wants it.
+    pub fn answered(&mut self, response: &str) -> Option<(u16, Asker)> {
+        let (status, query) = response.split_once("/?")?;
+        let rid = query.split('&').find_map(|pair| pair.strip_prefix("$rid="))?;
+        let status = status.parse().ok()?;
+        Some((status, self.requests.remove(rid)?.asker))
     }
 
     /// Writes a packet.

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::connection::{self, Connection};
 use super::job::{Job, Notice};
 use super::open::{DESIRED, DEVICEBOUND, METHODS, Open, RESPONSES, Request, Sending};
-use super::{Context, PING_PERIOD, event};
+use super::{Context, PING_PERIOD, cloud_message, event};
 use crate::core::{CloudMessageId, Input, Listening, SendOutcome};
 use crate::engine::{Engine, now};
-use crate::heads::mqtt::bag;
+use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::wire::{self, Incoming, Packet};
 
@@ -81,6 +81,10 @@ impl Session {
                 }
                 Err(error) => {
                     tracing::warn!("Cannot connect {} upstream: {error}", self.client);
+                    if self.notices.is_none() && connection::is_refusal(&error) {
+                        // The identity may be gone, disabled, or have another key.
+                        self.context.scope.refresh_one(&self.client).await;
+                    }
                     pause = (pause * 2).clamp(AGAIN.0, AGAIN.1);
                     self.refuse(first, &mut inbox);
                 }
@@ -95,9 +99,10 @@ impl Session {
             return Some(None);
         }
         loop {
+            let comes_back = !self.lost || !planted("Q09-lost-listener-waits-for-something-to-send");
             let job = tokio::select! {
                 job = inbox.recv() => job?,
-                () = tokio::time::sleep(pause), if self.listening.is_any() => return Some(None),
+                () = tokio::time::sleep(pause), if self.listening.is_any() && comes_back => return Some(None),
             };
             if let Some(job) = self.needs_connection(job) {
                 return Some(Some(job));
@@ -118,7 +123,9 @@ impl Session {
     }
 
     async fn open(&mut self) -> io::Result<Open> {
-        let opened = Connection::open(&self.context, &self.client, now());
+        // Nothing may come unasked for a client that is gone.
+        let clean = self.notices.is_none() && !self.listening.is_any();
+        let opened = Connection::open(&self.context, &self.client, clean, now());
         let connection = tokio::time::timeout(self.limit(), opened).await??;
         self.opened += 1;
         let mut open = Open::new(connection, self.opened, self.client.clone());
@@ -180,9 +187,9 @@ impl Session {
                 open.sendings.push_back(Sending { send, ids, accepted: 0, deadline });
                 open.connection.write(&bytes).await
             }
-            Job::TwinGet { answer } => open.request("GET/", &[], Request { answer, deadline }).await,
-            Job::TwinPatch { patch, answer } => {
-                let request = Request { answer, deadline };
+            Job::TwinGet { asker } => open.request("GET/", &[], Request { asker, deadline }).await,
+            Job::TwinPatch { patch, asker } => {
+                let request = Request { asker, deadline };
                 open.request("PATCH/properties/reported/", &patch, request).await
             }
             Job::Listen(listening) => {
@@ -229,17 +236,18 @@ impl Session {
         let Incoming { topic, id, payload, .. } = publish;
         // A message for the device is acknowledged when the device has it.
         if let Some((_, bag)) = topic.split_once(DEVICEBOUND).filter(|_| topic.starts_with("devices/")) {
-            let message = id.map(|packet| CloudMessageId { connection: open.number, packet });
-            let properties = bag::read(bag.trim_matches('/')).unwrap_or_default();
-            let client = self.client.clone();
-            self.engine.tell(Input::CloudMessage { client, message, properties, body: payload });
+            let id = id.map(|packet| CloudMessageId { connection: open.number, packet });
+            let message = cloud_message::read(bag.trim_matches('/'), payload);
+            self.engine.tell(Input::CloudMessage { client: self.client.clone(), id, message });
             return Ok(());
         }
         if let Some(id) = id {
             open.connection.write(&wire::write_puback(id)).await?;
         }
         if let Some(response) = topic.strip_prefix(RESPONSES) {
-            open.answered(response, payload);
+            if let Some((status, asker)) = open.answered(response) {
+                asker.answer(&self.engine, Some((status, payload)));
+            }
         } else if topic.starts_with(DESIRED) {
             self.desired_changed(&topic, payload);
         } else if let Some((name, rid)) = topic.strip_prefix(METHODS).and_then(|call| call.rsplit_once("/?$rid=")) {
@@ -268,6 +276,9 @@ impl Session {
         for sending in open.sendings {
             self.sent(&sending, SendOutcome::Failed);
         }
+        for request in open.requests.into_values() {
+            request.asker.answer(&self.engine, None);
+        }
         self.lost = self.listening.is_any() && !open.leaving;
         if let Some(notices) = &self.notices {
             let _ = notices.send(Notice::Lost);
@@ -278,15 +289,25 @@ impl Session {
     fn refuse(&mut self, first: Option<Job>, inbox: &mut mpsc::UnboundedReceiver<Job>) {
         let mut next = first;
         while let Some(job) = next {
-            if let Some(Job::Telemetry { send, .. }) = self.needs_connection(job) {
-                let outcome = match self.context.scope.identities.get(&self.client) {
-                    Some(identity) if identity.enabled => SendOutcome::Failed,
-                    None if !self.context.scope.is_known() => SendOutcome::Failed,
-                    _ => SendOutcome::SenderGone,
-                };
-                self.engine.tell(Input::Sent { send, accepted: 0, outcome });
+            match self.needs_connection(job) {
+                Some(Job::Telemetry { send, .. }) => {
+                    let outcome = self.outcome_without_connection();
+                    self.engine.tell(Input::Sent { send, accepted: 0, outcome });
+                }
+                Some(Job::TwinGet { asker } | Job::TwinPatch { asker, .. }) => asker.answer(&self.engine, None),
+                _ => {}
             }
             next = inbox.try_recv().ok().filter(|_| self.notices.is_none());
+        }
+    }
+
+    fn outcome_without_connection(&self) -> SendOutcome {
+        match self.context.scope.identities.get(&self.client) {
+            Some(identity) if identity.enabled => SendOutcome::Failed,
+            None if !self.context.scope.is_known() => SendOutcome::Failed,
+            Some(_) if planted("S23-disabled-sender-blocks-the-queue") => SendOutcome::Failed,
+            None if planted("U20-sender-out-of-scope-blocks-the-queue") => SendOutcome::Failed,
+            _ => SendOutcome::SenderGone,
         }
     }
 

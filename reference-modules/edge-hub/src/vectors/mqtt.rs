@@ -8,7 +8,7 @@ use crate::heads::mqtt::topics::{self, Class, Publish};
 use crate::heads::mqtt::user_name::UserName;
 use crate::identity::ClientId;
 
-/// The answer to a row of these files; `None` for others, and for what this hub never delivers.
+/// The answer to a row of these files; `None` for others.
 pub(super) fn answer(row: &Value) -> Option<Value> {
     let text = |name: &str| row[name].as_str().unwrap_or_default();
     let result = match row["op"].as_str()? {
@@ -23,6 +23,11 @@ pub(super) fn answer(row: &Value) -> Option<Value> {
             let receiver = ClientId::module(text("device"), text("module"));
             let (properties, system) = (pairs(&row["properties"]), pairs(&row["system"]));
             json!({ "topic": topics::input(&receiver, text("input"), &properties, &system) })
+        }
+        "deliver" if text("to") == "c2d" => {
+            let receiver = ClientId::device(text("device"));
+            let (properties, system) = (pairs(&row["properties"]), pairs(&row["system"]));
+            json!({ "topic": topics::cloud_to_device(&receiver, &properties, &system) })
         }
         "deliver" if text("to") == "twin-response" => twin_response(&pairs(&row["system"])),
         "username" => user_name(text("username")),

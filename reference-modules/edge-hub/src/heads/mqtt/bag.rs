@@ -7,8 +7,11 @@ use crate::core::system;
 use crate::faults::planted;
 use crate::percent::{escape, unescape};
 
+/// A name and its value, if it has one.
+pub type Pair = (String, Option<String>);
+
 /// Names and values in order.
-pub type Pairs = Vec<(String, Option<String>)>;
+pub type Pairs = Vec<Pair>;
 
 /// A bag that cannot be read; the message is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,7 +113,7 @@ pub fn classify(pairs: Pairs) -> (Pairs, Pairs) {
 
 /// The bag a receiver of the hub sees: application properties, then system properties. What the hub knows of the
 /// sender takes the place of application properties of the same wire name.
-pub fn outgoing(application: &Pairs, system: &Pairs) -> String {
+pub fn outgoing(application: &[Pair], system: &[Pair]) -> String {
     let mut shown: Vec<(&str, Option<&str>)> = Vec::new();
     let reported = |name: &str| SENDER[..2].iter().any(|(_, known)| *known == name);
     let (reported, others): (Vec<_>, Vec<_>) = system.iter().partition(|(name, _)| reported(name));

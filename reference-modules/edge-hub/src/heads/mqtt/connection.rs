@@ -20,7 +20,8 @@ use super::listener::Head;
 use super::subscriptions::Subscriptions;
 use super::topics::{self, Class, Publish};
 use crate::core::{
-    ConnectionId, DeliveryId, DeliveryOutcome, Envelope, Input, Listening, PublishId, Telemetry, TwinChange,
+    CloudMessage, ConnectionId, DeliveryId, DeliveryOutcome, Envelope, Input, Listening, PublishId, Telemetry,
+    TwinChange,
 };
 use crate::engine::ToClient;
 use crate::faults::{any_planted, planted};
@@ -49,6 +50,9 @@ pub fn is_barred(client: &ClientId) -> bool {
     planted("ERR05-fault-bars-the-identity") && faults().contains(client)
 }
 
+/// Where devices ask IoT Hub, but no edgeHub, for leave to upload a file.
+const UPLOADS: &str = "$iothub/files/POST/";
+
 /// Where a planted fault cuts bodies.
 const LARGE_BODY_BYTES: usize = 200_000;
 
@@ -76,6 +80,8 @@ struct Connection<'a> {
     stored: bool,
     takes_inputs: bool,
     listening: Listening,
+    /// Whether the client ever did without messages of the cloud after it had wanted them.
+    resigned: bool,
     pending: Pending,
     unacknowledged: VecDeque<Option<DeliveryId>>,
     /// Twin requests that are not answered: their ids, and the filters that were there.
@@ -106,6 +112,7 @@ pub async fn run(head: &Head, accepted: Accepted, doubted: Pin<&mut (dyn Future<
         stored: !connect.clean_session(),
         takes_inputs: false,
         listening: Listening::default(),
+        resigned: false,
         pending: Pending::default(),
         unacknowledged: VecDeque::new(),
         twin_requests: HashMap::new(),
@@ -113,6 +120,9 @@ pub async fn run(head: &Head, accepted: Accepted, doubted: Pin<&mut (dyn Future<
         held: None,
         faults_before: faults().len(),
     };
+    if planted("C2D04-stored-filter-is-not-listened-for") {
+        connection.subscriptions.turn_off(Class::CloudToDevice);
+    }
     if !planted("T02-restored-filters-are-not-told") {
         connection.tell_wants();
     }
@@ -249,11 +259,24 @@ impl Connection<'_> {
             {
                 return Err(End::Abrupt);
             }
+            Packet::Subscribe(_, filters)
+                if planted("C2D02-devicebound-filter-closes-the-module")
+                    && filters.iter().any(|(filter, _)| self.oversteps(filter)) =>
+            {
+                return Err(End::Abrupt);
+            }
             Packet::Subscribe(id, filters) => {
+                if planted("B03-devicebound-filter-replaces-the-others")
+                    && filters.iter().any(|(filter, _)| self.oversteps(filter))
+                {
+                    self.subscriptions = Subscriptions::default();
+                }
                 let mut granted: Vec<u8> =
                     filters.iter().map(|(filter, qos)| self.subscriptions.subscribe(filter, *qos)).collect();
                 for ((filter, _), granted) in filters.iter().zip(&mut granted) {
-                    if topics::class(filter).is_none() && planted("SUB01-filter-without-a-use-is-refused") {
+                    if topics::class(filter).is_none() && planted("SUB01-filter-without-a-use-is-refused")
+                        || self.oversteps(filter) && planted("C2D02-devicebound-filter-of-a-module-is-refused")
+                    {
                         *granted = wire::REFUSED;
                     }
                 }
@@ -283,6 +306,11 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// Whether a module asks for messages of the cloud, which it does not get: only planted faults mind.
+    fn oversteps(&self, filter: &str) -> bool {
+        self.client.module.is_some() && topics::class(filter) == Some(Class::CloudToDevice)
+    }
+
     /// Returns when the core knows the client and what it wants, and what is to be kept of that is kept: SUBACK and
     /// UNSUBACK come behind both. From then on no message goes to an older connection of the client.
     async fn subscribed(&mut self) {
@@ -300,7 +328,7 @@ impl Connection<'_> {
         let listening = Listening {
             desired: self.subscriptions.wants(Class::Desired) || self.listens_always(),
             methods: self.subscriptions.wants(Class::Methods),
-            cloud_to_device: self.subscriptions.wants(Class::CloudToDevice),
+            cloud_to_device: self.takes_cloud_to_device(),
         };
         if (inputs, listening) != (self.takes_inputs, self.listening) {
             (self.takes_inputs, self.listening) = (inputs, listening);
@@ -367,6 +395,17 @@ impl Connection<'_> {
                 self.head.engine.tell(Input::MethodAnswered { connection, rid, status, payload: publish.payload });
                 self.pending.settle_with(number, |_| {});
             }
+            Publish::Dropped if publish.topic.starts_with(UPLOADS) && planted("FILE03-upload-is-granted") => {
+                let topic = publish.topic.replacen("POST", "res/200", 1);
+                let granted = br#"{"correlationId":"1","sasToken":"?sig=x"}"#;
+                self.out.extend(wire::write_publish(&topic, None, granted).unwrap_or_default());
+                self.pending.settle_with(number, |_| {});
+            }
+            Publish::Dropped
+                if publish.topic.starts_with(UPLOADS) && planted("FILE03-upload-topic-closes-the-connection") =>
+            {
+                self.pending.settle_with(number, |due| due.close = true);
+            }
             Publish::Dropped if planted("PUB07-unknown-topic-closes-the-connection") => {
                 self.pending.settle_with(number, |due| due.close = true);
             }
@@ -429,6 +468,9 @@ impl Connection<'_> {
             ToClient::Desired { version, patch } => Ok(self.desired_changed(version, &patch)),
             ToClient::Deliver { delivery, input, envelope } => self.deliver(delivery, &input, &envelope),
             ToClient::CallMethod { rid, name, payload } => self.call_method(&rid, &name, &payload),
+            ToClient::DeliverFromCloud { delivery, to, message } => {
+                Ok(self.deliver_from_cloud(delivery, &to, &message))
+            }
             ToClient::Close => Err(End::ByHub),
         }
     }
@@ -439,8 +481,8 @@ impl Connection<'_> {
         let wanted = match message.properties.iter().find(|(name, _)| name == "mqtt-qos") {
             // The product fails on a value that is empty, and with it the receiver's connection, for ever.
             Some((_, None)) if planted("QOS07-empty-qos-property-drops-the-receiver") => return Err(End::Abrupt),
-            Some((_, Some(value))) if !planted("QOS06-mqtt-qos-is-ignored") => level(value),
-            _ => 1,
+            _ if planted("QOS06-mqtt-qos-is-ignored") => 1,
+            _ => wanted_qos(&message.properties),
         };
         let Some(granted) = self.subscriptions.granted(&topic) else {
             self.settled(delivery, DeliveryOutcome::Rejected);
@@ -493,6 +535,33 @@ impl Connection<'_> {
         self.in_flight(&request);
         self.out.extend(request);
         Ok(true)
+    }
+
+    /// Sends a message of the cloud; true when it was sent.
+    fn deliver_from_cloud(&mut self, delivery: DeliveryId, to: &ClientId, message: &CloudMessage) -> bool {
+        let topic = topics::cloud_to_device(to, &message.properties, &message.system);
+        let Some(granted) = self.subscriptions.granted(&topic) else {
+            self.settled(delivery, DeliveryOutcome::Failed);
+            return false;
+        };
+        let id = (granted.min(wanted_qos(&message.properties)) > 0).then(packet_id);
+        let Ok(publish) = wire::write_publish(&topic, id, &message.body) else {
+            self.settled(delivery, DeliveryOutcome::Rejected);
+            return false;
+        };
+        self.out.extend(publish);
+        match id {
+            Some(_) => self.unacknowledged.push_back(Some(delivery)),
+            None if planted("C2D07-qos-0-is-not-completed") => {}
+            None => self.settled(delivery, DeliveryOutcome::Delivered),
+        }
+        true
+    }
+
+    fn takes_cloud_to_device(&mut self) -> bool {
+        let takes = self.subscriptions.wants_cloud_to_device(&self.client);
+        self.resigned |= self.listening.cloud_to_device && !takes;
+        takes && !(self.resigned && planted("O07-resubscribing-does-not-resume"))
     }
 
     /// Notes a PUBLISH that is no input message: its acknowledgement settles nothing else.
@@ -555,11 +624,10 @@ fn keep_alive(asked_secs: u16, bound: Option<Duration>) -> Option<Duration> {
     }
 }
 
-fn level(value: &str) -> u8 {
-    match value {
-        "0" => 0,
-        _ => 1,
-    }
+/// The QoS a message asks for itself.
+fn wanted_qos(properties: &Pairs) -> u8 {
+    let named = properties.iter().find(|(name, _)| name == "mqtt-qos");
+    u8::from(named.is_none_or(|(_, value)| value.as_deref() != Some("0")))
 }
 
 fn set(pairs: &mut Pairs, name: &str, value: &str) {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::topics::{self, Class};
 use crate::faults::planted;
+use crate::identity::ClientId;
 
 /// One filter that was ever subscribed or unsubscribed, in the order of first mention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +64,22 @@ impl Subscriptions {
         latest_first.find(|known| topics::class(&known.filter) == Some(class)).is_some_and(|known| known.on)
     }
 
+    /// Whether messages of the cloud for this client would be taken: a filter asks for such, and one matches. One that
+    /// names somebody else asks for nothing.
+    pub fn wants_cloud_to_device(&self, client: &ClientId) -> bool {
+        let asks = |known: &Filter| known.on && topics::class(&known.filter) == Some(Class::CloudToDevice);
+        let matches = |client: &ClientId| self.granted(&topics::cloud_to_device(client, &[], &[])).is_some();
+        let of_device = planted("B02-device-id-alone-finds-the-receiver");
+        self.filters.iter().any(asks)
+            && (matches(client) || of_device && matches(&ClientId::device(client.device.clone())))
+    }
+
+    /// Turns the filters of a class off: only a planted fault does.
+    pub fn turn_off(&mut self, class: Class) {
+        let of_class = |known: &&mut Filter| topics::class(&known.filter) == Some(class);
+        self.filters.iter_mut().filter(of_class).for_each(|known| known.on = false);
+    }
+
     /// Highest QoS granted to a filter that matches; `None` when none does.
     pub fn granted(&self, topic: &str) -> Option<u8> {
         let mut matching = self.filters.iter().filter(|known| known.on && matches(&known.filter, topic));
@@ -115,6 +132,21 @@ mod tests {
         subscriptions.subscribe(ONE, 1);
         subscriptions.unsubscribe(TWO);
         assert!(!subscriptions.wants(Class::Inputs));
+    }
+
+    #[test]
+    fn a_filter_for_another_device_asks_for_no_message_of_the_cloud() {
+        let device = ClientId::device("leaf1");
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.subscribe("#", 1);
+        assert!(!subscriptions.wants_cloud_to_device(&device), "nothing asks for them");
+        subscriptions.unsubscribe("#");
+        subscriptions.subscribe("devices/leaf2/messages/devicebound/#", 1);
+        assert!(!subscriptions.wants_cloud_to_device(&device));
+        subscriptions.subscribe("devices/leaf1/messages/devicebound/#", 0);
+        assert!(subscriptions.wants_cloud_to_device(&device));
+        subscriptions.unsubscribe("devices/leaf2/messages/devicebound/#");
+        assert!(subscriptions.wants_cloud_to_device(&device));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::faults::planted;
 use crate::identity::ClientId;
 use crate::percent::{escaped_byte, unescape_if};
 
-use super::bag::{self, Pairs};
+use super::bag::{self, Pair, Pairs};
 
 /// What a client's PUBLISH asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +106,17 @@ pub fn input(receiver: &ClientId, input: &str, application: &Pairs, system: &Pai
     let (device, module) = (&receiver.device, receiver.module.as_deref().unwrap_or_default());
     let bag = bag::outgoing(application, system);
     format!("devices/{device}/modules/{module}/inputs/{input}/{bag}").trim_end_matches('/').to_owned()
+}
+
+/// Topic of a cloud-to-device message. A module has none, but would have this one.
+pub fn cloud_to_device(receiver: &ClientId, application: &[Pair], system: &[Pair]) -> String {
+    let address = match &receiver.module {
+        Some(module) => format!("devices/{}/modules/{module}/messages/devicebound", receiver.device),
+        None => format!("devices/{}/messages/devicebound", receiver.device),
+    };
+    let bag = bag::outgoing(application, system);
+    let bare = bag.is_empty() && !planted("C2D01-topic-without-a-bag-ends-with-a-slash");
+    if bare { address } else { format!("{address}/{bag}") }
 }
 
 /// Topic of the answer to a twin request.
@@ -303,6 +314,10 @@ mod tests {
             "deliver" if text("to") == "input" => {
                 let receiver = ClientId::module(text("device"), text("module"));
                 Some(json!({"topic": input(&receiver, text("input"), &pairs("properties"), &pairs("system"))}))
+            }
+            "deliver" if text("to") == "c2d" => {
+                let receiver = ClientId::device(text("device"));
+                Some(json!({"topic": cloud_to_device(&receiver, &pairs("properties"), &pairs("system"))}))
             }
             _ => None,
         }

@@ -1,0 +1,299 @@
+//! Twins in virtual time: an IoT Hub that answers when it is told to.
+
+use std::time::Duration;
+
+use super::*;
+use crate::core::{ConnectionId, CoreSettings, Input, Listening};
+
+const CONNECTION: ConnectionId = ConnectionId(1);
+
+struct Bench {
+    core: Core,
+    now: Timestamp,
+    out: Vec<Output>,
+    published: u64,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let document = r#"{"schemaVersion":"1.1","routes":{},"storeAndForwardConfiguration":{"timeToLiveSecs":60}}"#;
+        let core = Core::new(CoreSettings {
+            edge_device_id: String::from("edge1"),
+            hub_module_id: String::from("$edgeHub"),
+            max_connected_clients: 100,
+            message_ack_timeout: Duration::from_secs(30),
+            upstream_fan_out: 10,
+            max_upstream_batch: 10,
+            cleanup_interval: Duration::from_secs(1800),
+            check_entire_queue: false,
+            reported_sync: Duration::from_secs(5),
+            min_twin_sync: Duration::from_secs(120),
+            strong_twin_reads: false,
+            any_reported_root: false,
+            config_refresh: None,
+            prompt_redelivery: false,
+            local_configuration: Some(document.to_owned()),
+            seed: 7,
+        });
+        let mut bench = Bench { core, now: Timestamp::from_millis(1_000_000), out: Vec::new(), published: 0 };
+        bench.tell(Input::Started { cached: None, applied: None });
+        bench.tell(Input::UpstreamConnected);
+        bench.tell(Input::Connected { connection: CONNECTION, client: client() });
+        bench
+    }
+
+    fn tell(&mut self, input: Input) {
+        let out = self.core.handle(input, self.now);
+        self.out.extend(out);
+    }
+
+    fn wait(&mut self, secs: u64) {
+        self.now = self.now + Duration::from_secs(secs);
+        self.tell(Input::Elapsed);
+    }
+
+    fn listen(&mut self) {
+        let listening = Listening { desired: true, ..Listening::default() };
+        self.tell(Input::Subscribed { connection: CONNECTION, inputs: false, listening });
+    }
+
+    fn publish(&mut self) -> PublishId {
+        self.published += 1;
+        PublishId { connection: CONNECTION, number: self.published }
+    }
+
+    fn get(&mut self) {
+        let publish = self.publish();
+        self.tell(Input::TwinGet { publish, client: client() });
+    }
+
+    fn patch(&mut self, patch: &'static str) {
+        let publish = self.publish();
+        let change = TwinChange { reporter: client(), patch: Bytes::from(patch), edge_message_id: String::from("id") };
+        self.tell(Input::TwinChanged { publish, change });
+    }
+
+    fn changed(&mut self, patch: &'static str) {
+        self.tell(Input::DesiredChanged { client: client(), patch: Bytes::from(patch), version: None });
+    }
+
+    /// Reads that IoT Hub was asked for since.
+    fn reads(&mut self) -> Vec<TwinRequestId> {
+        self.take(|output| match output {
+            Output::ReadTwin { request, .. } => Some(*request),
+            _ => None,
+        })
+    }
+
+    /// Updates that IoT Hub was asked for since.
+    fn updates(&mut self) -> Vec<(TwinRequestId, String)> {
+        self.take(|output| match output {
+            Output::PatchTwin { request, patch, .. } => Some((*request, text(patch))),
+            _ => None,
+        })
+    }
+
+    /// What the client was answered since.
+    fn responses(&mut self) -> Vec<(u16, String)> {
+        self.take(|output| match output {
+            Output::TwinResponse { status, document, .. } => Some((*status, text(document))),
+            _ => None,
+        })
+    }
+
+    /// What the client was told of desired properties since.
+    fn told(&mut self) -> Vec<String> {
+        self.take(|output| match output {
+            Output::DesiredPatch { patch, .. } => Some(text(patch)),
+            _ => None,
+        })
+    }
+
+    fn take<T>(&mut self, wanted: impl Fn(&Output) -> Option<T>) -> Vec<T> {
+        let (found, rest) = std::mem::take(&mut self.out).into_iter().partition(|output| wanted(output).is_some());
+        self.out = rest;
+        let found: Vec<Output> = found;
+        found.iter().filter_map(wanted).collect()
+    }
+
+    fn answer(&mut self, request: TwinRequestId, status: u16, document: &'static str) {
+        self.tell(Input::TwinAnswered { request, answer: Some((status, Bytes::from(document))) });
+    }
+
+    fn answer_read(&mut self, document: &'static str) {
+        let [request] = self.reads()[..] else { panic!("one read was expected") };
+        self.answer(request, 200, document);
+    }
+
+    fn answer_update(&mut self, status: u16) -> String {
+        let [(request, patch)] = &self.updates()[..] else { panic!("one update was expected") };
+        self.answer(*request, status, "");
+        patch.clone()
+    }
+}
+
+fn client() -> ClientId {
+    ClientId::module("edge1", "a")
+}
+
+fn text(bytes: &Bytes) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const FIRST: &str = r#"{"desired":{"a":1,"$version":1},"reported":{"$version":1}}"#;
+
+#[test]
+fn a_read_without_an_answer_is_answered_with_what_is_stored() {
+    let mut bench = Bench::new();
+    bench.get();
+    bench.answer_read(FIRST);
+    bench.patch(r#"{"r":{"x":1}}"#);
+    bench.get();
+    let [request] = bench.reads()[..] else { panic!("one read") };
+    bench.tell(Input::TwinAnswered { request, answer: None });
+    let stored = r#"{"desired":{"a":1,"$version":1},"reported":{"$version":1,"r":{"x":1}}}"#;
+    assert_eq!(bench.responses(), [(200, FIRST.into()), (204, String::new()), (200, stored.into())]);
+    assert!(bench.out.contains(&Output::Probe));
+}
+
+#[test]
+fn a_read_that_is_refused_is_answered_with_what_is_stored() {
+    let mut bench = Bench::new();
+    bench.get();
+    let [request] = bench.reads()[..] else { panic!("one read") };
+    bench.answer(request, 429, "");
+    assert_eq!(bench.responses(), [(200, String::from(r#"{"desired":{},"reported":{}}"#))]);
+    assert!(!bench.out.contains(&Output::Probe), "it was an answer");
+}
+
+#[test]
+fn updates_go_upstream_in_rounds_and_merged() {
+    let mut bench = Bench::new();
+    bench.patch(r#"{"x":1}"#);
+    assert_eq!(bench.answer_update(204), r#"{"x":1}"#);
+    bench.patch(r#"{"x":2,"y":{"z":1}}"#);
+    bench.patch(r#"{"y":{"z":null}}"#);
+    assert_eq!(bench.updates(), []);
+    bench.wait(5);
+    assert_eq!(bench.answer_update(204), r#"{"x":2,"y":{"z":null}}"#);
+    bench.wait(60);
+    assert_eq!(bench.updates(), []);
+}
+
+#[test]
+fn an_update_that_comes_while_another_is_under_way_follows_it() {
+    let mut bench = Bench::new();
+    bench.patch(r#"{"x":1}"#);
+    let [(first, _)] = bench.updates()[..] else { panic!("one update") };
+    bench.patch(r#"{"x":2}"#);
+    bench.wait(6);
+    assert_eq!(bench.updates(), [], "one at a time");
+    bench.answer(first, 204, "");
+    bench.wait(6);
+    assert_eq!(bench.answer_update(204), r#"{"x":2}"#);
+}
+
+#[test]
+fn what_was_not_taken_is_sent_with_the_next_update() {
+    let mut bench = Bench::new();
+    bench.patch(r#"{"x":1}"#);
+    bench.answer_update(429);
+    bench.wait(60);
+    assert_eq!(bench.updates(), [], "no timer repeats it");
+    bench.patch(r#"{"y":1}"#);
+    assert_eq!(bench.answer_update(204), r#"{"x":1,"y":1}"#);
+}
+
+#[test]
+fn an_outage_is_made_up_for_with_updates_first() {
+    let mut bench = Bench::new();
+    bench.listen();
+    bench.get();
+    bench.answer_read(FIRST);
+    bench.patch(r#"{"x":1}"#);
+    bench.answer_update(500);
+    bench.wait(121);
+    bench.tell(Input::UpstreamLost);
+    bench.tell(Input::UpstreamConnected);
+    assert_eq!(bench.reads(), []);
+    bench.answer_update(204);
+    bench.answer_read(r#"{"desired":{"b":2,"$version":3},"reported":{"x":1,"$version":2}}"#);
+    assert_eq!(bench.told(), [r#"{"a":null,"$version":3,"b":2}"#]);
+}
+
+#[test]
+fn a_twin_read_not_long_ago_is_good_enough_after_an_outage() {
+    let mut bench = Bench::new();
+    bench.get();
+    bench.answer_read(FIRST);
+    bench.wait(119);
+    bench.tell(Input::UpstreamConnected);
+    assert_eq!(bench.reads(), []);
+    bench.wait(2);
+    bench.tell(Input::ListensAgain { client: client() });
+    assert_eq!(bench.reads().len(), 1);
+}
+
+#[test]
+fn a_change_that_follows_is_told_as_it_came() {
+    let mut bench = Bench::new();
+    bench.listen();
+    bench.get();
+    bench.answer_read(FIRST);
+    let patch = r#"{"at":"2031-02-03T04:05:06.100Z", "$version":2}"#;
+    bench.changed(patch);
+    assert_eq!(bench.told(), [patch]);
+}
+
+#[test]
+fn a_gap_is_closed_with_one_patch() {
+    let mut bench = Bench::new();
+    bench.listen();
+    bench.get();
+    bench.answer_read(FIRST);
+    bench.changed(r#"{"c":3,"$version":3}"#);
+    bench.changed(r#"{"d":4,"$version":4}"#);
+    assert_eq!(bench.told(), [] as [&str; 0]);
+    for request in bench.reads() {
+        bench.answer(request, 200, r#"{"desired":{"a":1,"b":2,"c":3,"d":4,"$version":4},"reported":{"$version":1}}"#);
+    }
+    assert_eq!(bench.told(), [r#"{"$version":4,"b":2,"c":3,"d":4}"#]);
+}
+
+#[test]
+fn a_gap_that_cannot_be_closed_is_not_told() {
+    let mut bench = Bench::new();
+    bench.listen();
+    bench.get();
+    bench.answer_read(FIRST);
+    bench.changed(r#"{"c":3,"$version":3}"#);
+    let [request] = bench.reads()[..] else { panic!("one read") };
+    bench.tell(Input::TwinAnswered { request, answer: None });
+    assert_eq!(bench.told(), [] as [&str; 0]);
+}
+
+#[test]
+fn whoever_does_not_listen_is_told_nothing() {
+    let mut bench = Bench::new();
+    bench.changed(r#"{"c":3,"$version":3}"#);
+    bench.listen();
+    assert_eq!(bench.told(), [] as [&str; 0]);
+    bench.changed(r#"{"c":4,"$version":5}"#);
+    assert_eq!(bench.told(), [r#"{"c":4,"$version":5}"#], "nothing is known, so nothing is missing");
+}
+
+#[test]
+fn a_later_process_knows_what_this_one_knew() {
+    let mut bench = Bench::new();
+    bench.get();
+    bench.answer_read(FIRST);
+    bench.patch(r#"{"x":1}"#);
+    let remembered = bench.take(|output| match output {
+        Output::RememberTwin { client, document } => Some((client.clone(), document.clone())),
+        _ => None,
+    });
+    let mut later = Bench::new();
+    later.tell(Input::TwinsRemembered(remembered));
+    later.patch(r#"{"y":1}"#);
+    assert_eq!(later.answer_update(204), r#"{"x":1,"y":1}"#);
+}

@@ -1,0 +1,76 @@
+//! What the cloud's own records say: where messages to devices are, and what reached it that no module may send.
+
+use std::time::{Duration, Instant};
+
+use harness::client::iot_hub::{CloudMessage, IotHub, MessageState, QueuedMessage};
+use harness::deadline::{self, Expired};
+use harness::stage::StageError;
+use serde_json::Value;
+
+/// A message to a device, with properties and a body of no meaning.
+pub fn message(mark: &str) -> CloudMessage {
+    let properties = vec![("colour".to_owned(), Some("réd & blue".to_owned())), ("bare".to_owned(), None)];
+    CloudMessage { properties, ..CloudMessage::new(mark, format!("body of {mark}")) }
+}
+
+/// What has become of a message, by its id; nothing when the cloud does not know it.
+///
+/// # Errors
+/// [`StageError::Service`] when the cloud cannot be asked.
+pub async fn fate(iot_hub: &IotHub, device: &str, id: &str) -> Result<Option<QueuedMessage>, StageError> {
+    let queue = iot_hub.device_queue(device).await?;
+    Ok(queue.into_iter().find(|message| message.message_id == id))
+}
+
+/// Waits until these messages are in these states, by their ids.
+///
+/// # Errors
+/// In the inner result, what has become of the first that is not.
+pub async fn settle(
+    iot_hub: &IotHub,
+    device: &str,
+    wanted: &[(String, MessageState)],
+) -> Result<Result<(), String>, StageError> {
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let queue = iot_hub.device_queue(device).await?;
+        let state = |id: &str| queue.iter().find(|message| message.message_id == id).map(|message| message.state);
+        let Some((id, _)) = wanted.iter().find(|(id, wanted)| state(id) != Some(*wanted)) else { return Ok(Ok(())) };
+        if began.elapsed() > deadline::OUTCOME.limit {
+            let shown =
+                state(id).map_or("unknown to the cloud".to_owned(), |state| format!("{state:?}").to_lowercase());
+            let expired = Expired { deadline: deadline::OUTCOME, what: format!("the outcome of message {id}") };
+            return Ok(Err(format!("message {id} is {shown}; {expired}")));
+        }
+        // The queue has no way to be waited for, so it is read again, less often each time.
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Calls from number `from` on that have to do with messages to devices or with files, of anybody but this leaf device's
+/// messages.
+///
+/// # Errors
+/// [`StageError::Service`] when the cloud cannot be asked.
+pub async fn forbidden(iot_hub: &IotHub, from: u64, leaf: &str) -> Result<Vec<String>, StageError> {
+    let calls = iot_hub.calls(from).await?;
+    Ok(calls
+        .iter()
+        .filter(|call| is_about_files(call) || is_about_messages(call, leaf))
+        .map(Value::to_string)
+        .collect())
+}
+
+fn is_about_files(call: &Value) -> bool {
+    call["call"].as_str().is_some_and(|name| name.starts_with("files"))
+}
+
+/// The call itself, or the filters of a SUBSCRIBE.
+fn is_about_messages(call: &Value, leaf: &str) -> bool {
+    let subscribes = call["filters"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let name = call["call"].as_str().unwrap_or_default();
+    call["client_id"] != leaf
+        && (name.starts_with("c2d") || subscribes.into_iter().any(|filter| filter.contains("devicebound")))
+}

@@ -1,0 +1,270 @@
+//! PATCH with the cloud there: the answer, and what reaches the cloud. Covers TWIN-RPT and the end of it that MQTT
+//! shows.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use harness::client::iot_hub::{Condition, Kind, Operation};
+use harness::deadline;
+use harness::observe::history::{History, Identity};
+use harness::outcome::Outcome;
+use harness::runner::{Test, Worker};
+use harness::stage::Stage;
+use harness::stage::StageError;
+use serde_json::{Value, json};
+
+use super::ground::{self, ALPHA, Actor, BETA, LEAF, cloud, document, reported_in_cloud, shown};
+use super::tale::{self, Tale, Told};
+use crate::course::{routes, sink};
+use crate::declare::fixed;
+use crate::oracle::twin::{self, Json, Nulls};
+
+/// All tests of this section.
+pub fn tests() -> Vec<Test> {
+    macro_rules! on_stage {
+        ($name:literal, $requirements:expr, $course:ident) => {
+            fixed("twins", concat!("twins::reporting::", $name), &$requirements, |worker: &mut Worker| {
+                Box::pin(async move { tale::outcome($course(ground::stage(worker).await?).await) })
+            })
+        };
+    }
+    vec![
+        on_stage!(
+            "a_patch_is_answered_and_reaches_the_cloud",
+            ["TWIN-RPT-01", "TWIN-RPT-04", "MQTT-TWIN-02"],
+            answered
+        ),
+        on_stage!("a_patch_without_request_id_is_applied_and_not_answered", ["TWIN-RPT-02", "MQTT-TWIN-03"], unasked),
+        on_stage!("a_version_beside_a_patch_is_ignored", ["TWIN-RPT-17"], versioned),
+        on_stage!("patches_of_one_connection_apply_in_order", ["TWIN-RPT-16", "TWIN-RPT-05", "TWIN-RPT-06"], in_order),
+        on_stage!("a_patch_that_comes_while_another_is_sent_follows_it", ["TWIN-RPT-04", "TWIN-RPT-05"], meanwhile),
+        on_stage!("what_the_cloud_did_not_take_goes_with_the_next_patch", ["TWIN-RPT-12"], again),
+        fixed("twins", "twins::reporting::desired_changes_and_reads_are_not_routed", &["ROUTE-TWIN-05"], |worker| {
+            Box::pin(unrouted(worker))
+        }),
+    ]
+}
+
+/// The cloud's reported properties, after a patch.
+fn patched(before: &Json, patch: &Value) -> Json {
+    twin::merge(before, &document(patch), Nulls::Strip)
+}
+
+/// Whether two sections are the same but for their versions.
+fn same_properties(one: &Json, other: &Json) -> bool {
+    twin::same(&twin::without(one, "$version"), &twin::without(other, "$version"))
+}
+
+async fn answered(stage: &mut Stage) -> Told {
+    let mut tale = Tale::about("TWIN-RPT-01");
+    for party in [ALPHA, LEAF] {
+        let actor = Actor::enter(stage, party).await?;
+        for patch in
+            [json!({"once": ground::tick(), "n": {"x": 1}}), json!({}), json!({"n": {"x": null, "y": [1.5, "ü"]}})]
+        {
+            let before = cloud(stage.environment().iot_hub(), party).await?.reported;
+            tale.step(format!("{party} reports {patch}"));
+            let rid = actor.client.request_id() + "-own";
+            let answer =
+                Actor::answered(&tale, actor.client.report_as(&rid, patch.to_string()).await, "a PATCH is answered")?;
+            tale.saw(party, format!("PATCH {patch} is answered on {}", answer.topic));
+            tale.hold(answer.status == 204, "TWIN-RPT-01", "status 204", answer.status.to_string())?;
+            tale.hold(answer.body.is_empty(), "TWIN-RPT-01", "an empty answer", ground::text(&answer.body))?;
+            let topic = format!("$iothub/twin/res/204/?$rid={rid}");
+            tale.hold(answer.topic == topic, "MQTT-TWIN-02", topic.clone(), answer.topic.clone())?;
+            let wanted = patched(&before, &patch);
+            let reached =
+                reported_in_cloud(stage, party, deadline::REPORTED, |now| same_properties(now, &wanted)).await?;
+            let observed = reached.as_ref().map_or_else(shown, shown);
+            tale.hold(reached.is_ok(), "TWIN-RPT-04", format!("the cloud comes to {}", shown(&wanted)), observed)?;
+        }
+    }
+    Ok(())
+}
+
+async fn unasked(stage: &mut Stage) -> Told {
+    let mut tale = Tale::about("TWIN-RPT-02");
+    let actor = Actor::enter(stage, ALPHA).await?;
+    let mark = ground::tick();
+    tale.step(format!(
+        "{ALPHA} reports {{\"unasked\":{mark}}} without a request id, then a bad patch without one, then reads its twin"
+    ));
+    for patch in [json!({"unasked": mark}), json!({"bad.name": 1})] {
+        let published = actor.client.report_without_answer(patch.to_string()).await.acknowledged().await;
+        published.map_err(|why| tale.unanswered("the PUBLISH is acknowledged", &why))?;
+    }
+    actor.get(&mut tale).await?;
+    let answers = actor.client.answers();
+    tale.hold(answers.len() == 1, "TWIN-RPT-02", "one answer, to the GET", format!("{} answers", answers.len()))?;
+    let wanted = json!(mark);
+    let there = |now: &Json| twin::member(now, "unasked").is_some_and(|value| twin::same(value, &document(&wanted)));
+    let reached = reported_in_cloud(stage, ALPHA, deadline::REPORTED, there).await?;
+    let observed = reached.as_ref().map_or_else(shown, shown);
+    tale.hold(reached.is_ok(), "TWIN-RPT-02", format!("the cloud comes to have `unasked` {mark}"), observed)
+}
+
+async fn versioned(stage: &mut Stage) -> Told {
+    let mut tale = Tale::about("TWIN-RPT-17");
+    let actor = Actor::enter(stage, ALPHA).await?;
+    let before = actor.get(&mut tale).await?;
+    let version = twin::version(&before.reported).unwrap_or_default();
+    let mark = ground::tick();
+    tale.step(format!("{ALPHA} reads its twin, whose reported version is {version}, and reports {{\"versioned\":{mark}}} with `$version` {}", version + 1000));
+    let answer = actor.client.report_at_version(version + 1000, json!({"versioned": mark}).to_string()).await;
+    let answer = Actor::answered(&tale, answer, "a PATCH is answered")?;
+    tale.hold(answer.status == 204, "TWIN-RPT-17", "status 204", answer.status.to_string())?;
+    let there =
+        |now: &Json| twin::member(now, "versioned").is_some_and(|value| twin::same(value, &document(&json!(mark))));
+    let reached = reported_in_cloud(stage, ALPHA, deadline::REPORTED, there).await?;
+    let observed = reached.as_ref().map_or_else(shown, shown);
+    tale.hold(reached.is_ok(), "TWIN-RPT-17", format!("the cloud comes to have `versioned` {mark}"), observed)
+}
+
+async fn in_order(stage: &mut Stage) -> Told {
+    const PATCHES: u64 = 30;
+    let mut tale = Tale::about("TWIN-RPT-16");
+    let actor = Actor::enter(stage, ALPHA).await?;
+    let iot_hub = stage.environment().iot_hub();
+    let first_call = iot_hub.next_call().await?;
+    let base = ground::tick() * 1000;
+    let patch = |number: u64| {
+        let name = format!("k{}", number % 4);
+        let other = if number % 5 == 0 { Value::Null } else { json!(base + number) };
+        json!({ "count": base + number, name: other })
+    };
+    tale.step(format!("{ALPHA} reports {PATCHES} patches that count up, without waiting for answers"));
+    let before = cloud(iot_hub, ALPHA).await?.reported;
+    let bodies: Vec<Value> = (0..PATCHES).map(patch).collect();
+    let answers = join_all(bodies.iter().map(|body| actor.client.report(body.to_string()))).await;
+    for answer in answers {
+        let answer = Actor::answered(&tale, answer, "each PATCH is answered")?;
+        tale.hold(answer.status == 204, "TWIN-RPT-16", "status 204", answer.status.to_string())?;
+    }
+    let order: Vec<u64> = actor.client.answers().iter().filter_map(|answer| answer.rid.parse().ok()).collect();
+    tale.hold(order.is_sorted(), "TWIN-RPT-16", "answers in the order of the requests", format!("{order:?}"))?;
+    let wanted = bodies.iter().fold(before, |reported, patch| patched(&reported, patch));
+    let reached = reported_in_cloud(stage, ALPHA, deadline::REPORTED, |now| same_properties(now, &wanted)).await?;
+    let observed = reached.as_ref().map_or_else(shown, shown);
+    tale.hold(reached.is_ok(), "TWIN-RPT-05", format!("the cloud comes to {}", shown(&wanted)), observed)?;
+    let calls = iot_hub.calls(first_call).await?;
+    let own = calls.iter().filter(|call| call["call"] == "reported" && call["client_id"] == ALPHA.client_id()).count();
+    let expected = format!("at most {PATCHES} updates reach the cloud");
+    tale.hold(own as u64 <= PATCHES, "TWIN-RPT-06", expected, format!("{own} did"))
+}
+
+/// The cloud takes its time, so that the second patch comes while the first is under way.
+async fn meanwhile(stage: &mut Stage) -> Told {
+    const SLOW: Duration = Duration::from_millis(300);
+    let mut tale = Tale::about("TWIN-RPT-04");
+    let actor = Actor::enter(stage, ALPHA).await?;
+    // What was reported before is with the cloud, and the time between two updates is over.
+    actor.report(&mut tale, &json!({"settled": ground::tick()})).await?;
+    let settled = document(&json!(ground::tick() - 1));
+    let there = |now: &Json| twin::member(now, "settled").is_some_and(|value| twin::same(value, &settled));
+    let reached = reported_in_cloud(stage, ALPHA, deadline::REPORTED, there).await?;
+    tale.hold(
+        reached.is_ok(),
+        "TWIN-RPT-04",
+        "the cloud comes to have what was reported",
+        reached.as_ref().map_or_else(shown, shown),
+    )?;
+    let iot_hub = stage.environment().iot_hub();
+    let slow = iot_hub.impose("delay", ALPHA.concerned(), SLOW).await?;
+    tale.step(format!(
+        "the cloud answers late; {ALPHA} reports six patches, one after the other's answer, with pauses"
+    ));
+    let mut last = Json::Null;
+    for _ in 0..6 {
+        let mark = json!(ground::tick());
+        last = document(&mark);
+        actor.report(&mut tale, &json!({ "meanwhile": mark })).await?;
+        // So that one of them meets each stage of an update under way.
+        tokio::time::sleep(SLOW / 2).await;
+    }
+    let there = |now: &Json| twin::member(now, "meanwhile").is_some_and(|value| twin::same(value, &last));
+    let reached = reported_in_cloud(stage, ALPHA, deadline::REPORTED, there).await?;
+    iot_hub.lift(slow).await?;
+    let observed = reached.as_ref().map_or_else(shown, shown);
+    tale.hold(
+        reached.is_ok(),
+        "TWIN-RPT-04",
+        format!("the cloud comes to have the last of them, {}", shown(&last)),
+        observed,
+    )
+}
+
+async fn again(stage: &mut Stage) -> Told {
+    let mut tale = Tale::about("TWIN-RPT-12");
+    let iot_hub = stage.environment().iot_hub();
+    for kind in [Kind::Throttled, Kind::Unanswered] {
+        let actor = Actor::enter(stage, BETA).await?;
+        let (first, second) = (ground::tick(), ground::tick());
+        let from = iot_hub.next_call().await?;
+        let failure = Condition::new(kind, BETA.concerned()).on(Operation::Reported).times(1);
+        let failure = iot_hub.impose_condition(&failure).await?;
+        let how = if kind == Kind::Throttled { "refuses it as throttled" } else { "does not answer" };
+        tale.step(format!("{BETA} reports {{\"first\":{first},\"x\":1}}; the cloud {how}"));
+        actor.report(&mut tale, &json!({"first": first, "x": 1})).await?;
+        let own = |call: &Value| call["call"] == "reported" && call["client_id"] == BETA.client_id();
+        let sent = iot_hub.call_that(from, deadline::REPORTED, "the first update", own).await;
+        iot_hub.lift(failure).await?;
+        let sent = match sent {
+            Ok(call) => call,
+            Err(why) => return Err(tale.broken("TWIN-RPT-12", "the update is sent to the cloud", why.to_string())),
+        };
+        tale.saw("iot_hub", format!("{BETA} reports {}, and the cloud {how}", sent["patch"]));
+        tale.step(format!("{BETA} reports {{\"second\":{second},\"x\":null}}"));
+        let from = sent["sequence"].as_u64().unwrap_or_default() + 1;
+        actor.report(&mut tale, &json!({"second": second, "x": null})).await?;
+        let with_second = |call: &Value| own(call) && call["patch"]["second"] == second;
+        let sent =
+            match iot_hub.call_that(from, deadline::REPORTED, "an update with the second patch", with_second).await {
+                Ok(call) => call,
+                Err(why) => return Err(tale.broken("TWIN-RPT-12", "the second patch is sent", why.to_string())),
+            };
+        tale.saw("iot_hub", format!("{BETA} reports {}", sent["patch"]));
+        // The first may have gone up before, by itself.
+        let alone = iot_hub.calls(from).await?.iter().any(|call| own(call) && call["patch"]["first"] == first);
+        let expected = format!("the first patch is sent again: {{\"first\":{first},\"x\":null,\"second\":{second}}}");
+        tale.hold(alone, "TWIN-RPT-12", expected.clone(), sent["patch"].to_string())?;
+        let both = json!({"first": first, "second": second});
+        let there = |now: &Json| {
+            let has =
+                |name: &str| twin::member(now, name).is_some_and(|value| twin::same(value, &document(&both[name])));
+            has("first") && has("second") && twin::member(now, "x").is_none()
+        };
+        let reached = reported_in_cloud(stage, BETA, deadline::REPORTED, there).await?;
+        let observed = reached.as_ref().map_or_else(shown, shown);
+        tale.hold(reached.is_ok(), "TWIN-RPT-12", "the cloud comes to have both patches", observed)?;
+    }
+    Ok(())
+}
+
+async fn unrouted(worker: &mut Worker) -> Result<Outcome, StageError> {
+    let stage = ground::stage(worker).await?;
+    let receiver = Identity::Module("sink".to_owned());
+    if stage.client(&receiver).is_ok_and(|client| client.ended().is_some()) {
+        stage.connect(receiver).await?;
+    }
+    stage.configure(routes([("all", "FROM /* WHERE true INTO BrokeredEndpoint(\"/modules/sink/inputs/i0\")")])).await?;
+    let mut tale = Tale::about("ROUTE-TWIN-05");
+    let mut history = History::begin();
+    let told: Told = async {
+        let mut actor = Actor::enter(stage, ALPHA).await?;
+        tale.step(format!("a route takes everything to sink/i0; the cloud changes desired properties of {ALPHA}, which hears of it and reads its twin; then it reports"));
+        actor.listen(&mut tale, stage).await?;
+        actor.get(&mut tale).await?;
+        actor.report(&mut tale, &json!({"reported": ground::tick()})).await
+    }
+    .await;
+    if told.is_err() {
+        return tale::outcome(told);
+    }
+    stage.settle(&mut history, &[sink("i0")], deadline::ROUTING).await?;
+    let place = sink("i0");
+    let came: Vec<String> =
+        history.delivered.iter().filter(|got| got.at == place).map(|got| ground::text(&got.body)).collect();
+    stage.configure(routes([])).await?;
+    let reported = came.len() == 1 && came[0].contains("reported");
+    tale::outcome(tale.hold(reported, "ROUTE-TWIN-05", "one message, of the patch reported", format!("{came:?}")))
+}
