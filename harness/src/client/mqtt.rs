@@ -292,7 +292,6 @@ async fn run(
                 let codes = suback.return_codes.iter().map(granted).collect();
                 settle(&waiting, suback.pkid, codes).await;
             }
-            Ok(Event::Incoming(Packet::UnsubAck(unsuback))) => settle(&waiting, unsuback.pkid, Vec::new()).await,
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 let _ = received.send(Received {
                     at: Instant::now(),
