@@ -1,6 +1,7 @@
 //! The clients tests act through: modules and leaf devices at the hub, and the service side of the cloud.
 
 pub mod client_hello;
+pub mod file_upload;
 pub mod http;
 pub mod https;
 pub mod iot_hub;

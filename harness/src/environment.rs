@@ -428,6 +428,12 @@ impl Environment {
         Ok(HttpsClient::new(self.https_origin(trust(self.authority.certificate_pem(), handshake)?)))
     }
 
+    /// A client of the IoT Hub itself, past the hub: as devices upload files.
+    pub fn past_the_hub(&self) -> HttpsClient {
+        let host = self.launch.iot_hub_host.clone();
+        HttpsClient::new(Origin { address: self.https, host, tls: Some(self.tls.clone()) })
+    }
+
     fn https_origin(&self, tls: Arc<rustls::ClientConfig>) -> Origin {
         Origin { address: self.https_address(), host: self.addresses.hub.to_string(), tls: Some(tls) }
     }

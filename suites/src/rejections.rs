@@ -11,6 +11,7 @@ pub mod at_work;
 pub mod attempt;
 mod cloud;
 mod delivery;
+mod granted;
 pub mod mailbox;
 pub mod post;
 mod queue;
@@ -18,6 +19,6 @@ mod refused;
 
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
-    let sections = [queue::tests(), refused::tests(), delivery::tests()];
+    let sections = [queue::tests(), refused::tests(), granted::tests(), delivery::tests()];
     sections.into_iter().flatten().collect()
 }

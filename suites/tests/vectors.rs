@@ -57,11 +57,6 @@ fn tokens_agree() {
 }
 
 #[test]
-fn method_requests_agree() {
-    agrees(include_str!("../../fixtures/vectors/method-request.jsonl"));
-}
-
-#[test]
 fn merges_and_differences_of_twins_agree() {
     agrees(include_str!("../../fixtures/vectors/twin-merge-diff.jsonl"));
 }
@@ -69,4 +64,9 @@ fn merges_and_differences_of_twins_agree() {
 #[test]
 fn reported_patches_agree() {
     agrees(include_str!("../../fixtures/vectors/reported-patch.jsonl"));
+}
+
+#[test]
+fn method_requests_agree() {
+    agrees(include_str!("../../fixtures/vectors/method-request.jsonl"));
 }

@@ -18,8 +18,7 @@ pub fn message(mark: &str) -> CloudMessage {
 /// # Errors
 /// [`StageError::Service`] when the cloud cannot be asked.
 pub async fn fate(iot_hub: &IotHub, device: &str, id: &str) -> Result<Option<QueuedMessage>, StageError> {
-    let queue = iot_hub.device_queue(device).await?;
-    Ok(queue.into_iter().find(|message| message.message_id == id))
+    Ok(iot_hub.device_queue(device).await?.into_iter().find(|message| message.message_id == id))
 }
 
 /// Waits until these messages are in these states, by their ids.
@@ -54,17 +53,15 @@ pub async fn settle(
 ///
 /// # Errors
 /// [`StageError::Service`] when the cloud cannot be asked.
-pub async fn forbidden(iot_hub: &IotHub, from: u64, leaf: &str) -> Result<Vec<String>, StageError> {
+pub async fn forbidden(iot_hub: &IotHub, from: u64, leaf: &str) -> Result<Vec<Value>, StageError> {
     let calls = iot_hub.calls(from).await?;
-    Ok(calls
-        .iter()
-        .filter(|call| is_about_files(call) || is_about_messages(call, leaf))
-        .map(Value::to_string)
-        .collect())
+    Ok(calls.into_iter().filter(|call| is_about_files(call) || is_about_messages(call, leaf)).collect())
 }
 
-fn is_about_files(call: &Value) -> bool {
-    call["call"].as_str().is_some_and(|name| name.starts_with("files"))
+/// A path that the cloud does not have is one that somebody tried.
+pub fn is_about_files(call: &Value) -> bool {
+    let files = ["file_upload", "file_notification", "blob_put", "unknown_path"];
+    call["call"].as_str().is_some_and(|name| files.contains(&name))
 }
 
 /// The call itself, or the filters of a SUBSCRIBE.

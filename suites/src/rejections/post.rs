@@ -61,18 +61,30 @@ pub type Told = for<'p, 's> fn(&'p mut Post<'s>) -> BoxFuture<'p, Result<(), Sto
 pub async fn play(worker: &mut Worker, about: &'static str, lock: Duration, told: Told) -> Result<Outcome, StageError> {
     worker.set_stage(blueprint());
     let stage = worker.stage().await?;
-    let iot_hub = stage.environment().iot_hub();
-    let limits = DeliveryLimits { lock_ms: Some(lock.as_millis() as u64), ..DeliveryLimits::default() };
-    iot_hub.limit_deliveries(&limits).await?;
-    for id in [ANNA, BERT] {
-        iot_hub.purge_queue(id).await?;
-    }
+    begin(stage, lock).await?;
     let mut post = Post { stage, about, steps: Vec::new() };
     match told(&mut post).await {
         Ok(()) => Ok(Outcome::Conforms),
         Err(Stop::Broken(violation)) => Ok(Outcome::Violated(violation)),
         Err(Stop::Unsaid(error)) => Err(error),
     }
+}
+
+/// Empties both queues, forgets both sessions, and sets the lock.
+///
+/// # Errors
+/// [`StageError`] when a device is not let in, or the cloud refuses.
+pub async fn begin(stage: &Stage, lock: Duration) -> Result<(), StageError> {
+    let iot_hub = stage.environment().iot_hub();
+    let limits = DeliveryLimits { lock_ms: Some(lock.as_millis() as u64), ..DeliveryLimits::default() };
+    iot_hub.limit_deliveries(&limits).await?;
+    for id in [ANNA, BERT] {
+        // A clean session ends the one that was kept.
+        let mailbox = Mailbox::open(stage.environment(), id, false).await?;
+        let _ = mailbox.leave().await;
+        iot_hub.purge_queue(id).await?;
+    }
+    Ok(())
 }
 
 impl Post<'_> {

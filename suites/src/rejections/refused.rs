@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::BoxFuture;
-use harness::client::iot_hub::MessageState;
+use harness::client::iot_hub::{MessageState, QueuedMessage};
 use harness::deadline;
 use harness::outcome::{Outcome, Violation};
 use harness::runner::{Test, Worker};
@@ -141,20 +141,26 @@ async fn recorded(
     steps: &[String],
 ) -> Result<Option<Violation>, StageError> {
     let iot_hub = stage.environment().iot_hub();
-    let [to_edge, _, to_leaf] = marks;
+    let [to_edge, to_module, to_leaf] = marks;
     if let Err(observed) = cloud::settle(iot_hub, VISITOR, &[(to_leaf.clone(), MessageState::Completed)]).await? {
         return Ok(Some(broken("C2D-06", "leaf device visitor's message is completed", observed, steps)));
     }
-    let untouched = cloud::fate(iot_hub, "gw7", to_edge).await?;
-    if !untouched.as_ref().is_some_and(|fate| fate.state == MessageState::Enqueued && fate.delivery_count == 0) {
-        let observed = untouched.map_or("the cloud does not know it".to_owned(), |fate| {
-            format!("it is {:?} and was handed out {} times", fate.state, fate.delivery_count)
-        });
-        return Ok(Some(broken("MQTT-C2D-03", "the edge device's message waits in the cloud", observed, steps)));
+    let mut queued = iot_hub.device_queue("gw7").await?;
+    queued.extend(iot_hub.module_queue("gw7", GUEST).await?);
+    let untouched = |message: &QueuedMessage| message.state == MessageState::Enqueued && message.delivery_count == 0;
+    for message in queued.iter().filter(|message| [to_edge, to_module].contains(&&message.message_id)) {
+        if !untouched(message) {
+            let observed = format!(
+                "{} is {:?} and was handed out {} times",
+                message.message_id, message.state, message.delivery_count
+            );
+            let expected = "the messages to the edge device and to module guest wait in the cloud";
+            return Ok(Some(broken("MQTT-C2D-03", expected, observed, steps)));
+        }
     }
     let forbidden = cloud::forbidden(iot_hub, from, VISITOR).await?;
     Ok(forbidden.first().map(|call| {
-        let requirement = if call.contains("\"files") { "FILE-04" } else { "C2D-01" };
+        let requirement = if cloud::is_about_files(call) { "FILE-04" } else { "C2D-01" };
         broken(requirement, "nothing of it reaches the cloud", format!("the cloud was asked {call}"), steps)
     }))
 }

@@ -47,6 +47,8 @@ pub mod untouched {
     pub const REPORTER: Party = Party { device: EDGE, module: Some("reporter") };
     /// Listens, and never reads.
     pub const LISTENER: Party = Party { device: EDGE, module: Some("listener") };
+    /// Reports little, and every update of it is counted.
+    pub const FRUGAL: Party = Party { device: EDGE, module: Some("frugal") };
     /// Reports more than the cloud takes.
     pub const HOARDER: Party = Party { device: EDGE, module: Some("hoarder") };
     /// Is deleted and made again.
@@ -100,6 +102,7 @@ pub fn blueprint() -> Blueprint {
         untouched::READER,
         untouched::REPORTER,
         untouched::LISTENER,
+        untouched::FRUGAL,
         untouched::HOARDER,
         untouched::REBORN,
     ];

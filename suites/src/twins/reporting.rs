@@ -13,7 +13,7 @@ use harness::stage::Stage;
 use harness::stage::StageError;
 use serde_json::{Value, json};
 
-use super::ground::{self, ALPHA, Actor, BETA, LEAF, cloud, document, reported_in_cloud, shown};
+use super::ground::{self, ALPHA, Actor, BETA, LEAF, cloud, document, reported_in_cloud, shown, untouched};
 use super::tale::{self, Tale, Told};
 use crate::course::{routes, sink};
 use crate::declare::fixed;
@@ -152,14 +152,39 @@ async fn in_order(stage: &mut Stage) -> Told {
     tale.hold(own as u64 <= PATCHES, "TWIN-RPT-06", expected, format!("{own} did"))
 }
 
+/// Nobody else's patches, nor earlier ones, are in the count.
+async fn once(stage: &mut Stage) -> Told {
+    const WHO: ground::Party = untouched::FRUGAL;
+    let mut tale = Tale::about("TWIN-RPT-06");
+    let actor = Actor::enter(stage, WHO).await?;
+    let from = stage.environment().iot_hub().next_call().await?;
+    for number in 1..=3 {
+        tale.step(format!("{WHO} reports {{\"n\":{number}}}, and that reaches the cloud"));
+        actor.report(&mut tale, &json!({ "n": number })).await?;
+        let wanted = document(&json!(number));
+        let there = |now: &Json| twin::member(now, "n").is_some_and(|value| twin::same(value, &wanted));
+        let reached = reported_in_cloud(stage, WHO, deadline::REPORTED, there).await?;
+        let observed = reached.as_ref().map_or_else(shown, shown);
+        tale.hold(reached.is_ok(), "TWIN-RPT-04", format!("the cloud comes to have `n` {number}"), observed)?;
+    }
+    let calls = stage.environment().iot_hub().calls(from).await?;
+    let own: Vec<String> = calls
+        .iter()
+        .filter(|call| call["call"] == "reported" && call["client_id"] == WHO.client_id())
+        .map(|call| call["patch"].to_string())
+        .collect();
+    tale.hold(own.len() <= 3, "TWIN-RPT-06", "at most three updates reach the cloud", own.join(", "))
+}
+
 /// The cloud takes its time, so that the second patch comes while the first is under way.
 async fn meanwhile(stage: &mut Stage) -> Told {
     const SLOW: Duration = Duration::from_millis(300);
     let mut tale = Tale::about("TWIN-RPT-04");
     let actor = Actor::enter(stage, ALPHA).await?;
     // What was reported before is with the cloud, and the time between two updates is over.
-    actor.report(&mut tale, &json!({"settled": ground::tick()})).await?;
-    let settled = document(&json!(ground::tick() - 1));
+    let mark = json!(ground::tick());
+    actor.report(&mut tale, &json!({ "settled": mark })).await?;
+    let settled = document(&mark);
     let there = |now: &Json| twin::member(now, "settled").is_some_and(|value| twin::same(value, &settled));
     let reached = reported_in_cloud(stage, ALPHA, deadline::REPORTED, there).await?;
     tale.hold(

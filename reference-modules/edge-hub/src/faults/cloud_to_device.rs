@@ -8,7 +8,6 @@ pub const IDS: &[&str] = &[
     "C2D01-address-is-not-shown",
     "C2D01-module-is-listened-for",
     "C2D01-modules-are-shown-messages-of-devices",
-    "C2D01-topic-without-a-bag-ends-with-a-slash",
     "C2D02-devicebound-filter-closes-the-module",
     "C2D02-devicebound-filter-of-a-module-is-refused",
     "C2D04-stored-filter-is-not-listened-for",

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use harness::client::iot_hub::{CloudMessage, Concerns, DeliveryLimits, MessageState};
+use harness::client::iot_hub::{CloudMessage, Concerns, MessageState};
 use harness::deadline;
 use harness::outcome::Violation;
 use harness::stage::{Stage, StageError};
 
 use super::super::cloud;
 use super::super::mailbox::{Mail, Mailbox};
-use super::super::post::{ANNA, BERT, LONG_LOCK, Post, SHORT_LOCK, Stop};
+use super::super::post::{self, ANNA, BERT, LONG_LOCK, Post, SHORT_LOCK, Stop};
 use super::model::{Case, State, Step, World};
 
 /// The devices, by number.
@@ -20,13 +20,7 @@ pub const DEVICES: [&str; 2] = [ANNA, BERT];
 /// # Errors
 /// [`StageError`] when nothing can be said.
 pub async fn play(stage: &mut Stage, case: &Case) -> Result<Option<Violation>, StageError> {
-    let iot_hub = stage.environment().iot_hub();
-    let lock = if case.short_lock { SHORT_LOCK } else { LONG_LOCK };
-    let limits = DeliveryLimits { lock_ms: Some(lock.as_millis() as u64), ..DeliveryLimits::default() };
-    iot_hub.limit_deliveries(&limits).await?;
-    for id in DEVICES {
-        iot_hub.purge_queue(id).await?;
-    }
+    post::begin(stage, if case.short_lock { SHORT_LOCK } else { LONG_LOCK }).await?;
     let post = Post { stage, about: "C2D-05", steps: Vec::new() };
     let mut trial = Trial {
         post,

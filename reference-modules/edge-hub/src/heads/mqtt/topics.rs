@@ -61,7 +61,8 @@ pub enum Class {
 }
 
 const TWIN: &str = "$iothub/twin/";
-const METHOD_REQUEST: &str = "$iothub/methods/POST/";
+/// Begin of the topics of calls.
+pub const METHOD_REQUEST: &str = "$iothub/methods/POST/";
 const METHOD_RESPONSE: &str = "$iothub/methods/res/";
 
 /// Reads the topic of a client's PUBLISH.
@@ -115,8 +116,7 @@ pub fn cloud_to_device(receiver: &ClientId, application: &[Pair], system: &[Pair
         None => format!("devices/{}/messages/devicebound", receiver.device),
     };
     let bag = bag::outgoing(application, system);
-    let bare = bag.is_empty() && !planted("C2D01-topic-without-a-bag-ends-with-a-slash");
-    if bare { address } else { format!("{address}/{bag}") }
+    if bag.is_empty() { address } else { format!("{address}/{bag}") }
 }
 
 /// Topic of the answer to a twin request.

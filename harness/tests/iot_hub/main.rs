@@ -1,0 +1,8 @@
+//! What the simulated IoT Hub promises, seen through the harness's own clients of it.
+
+mod conditions;
+mod files;
+mod identities;
+mod messages;
+mod methods;
+mod world;
