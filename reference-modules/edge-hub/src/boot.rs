@@ -205,6 +205,7 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         check_entire_queue: settings.check_entire_queue,
         reported_sync: settings.reported_sync,
         min_twin_sync: settings.min_twin_sync,
+        connectivity_check: settings.connectivity_check,
         strong_twin_reads: settings.strong_twin_reads,
         any_reported_root: settings.any_reported_root,
         config_refresh: settings.config_refresh,

@@ -93,6 +93,8 @@ pub struct CoreSettings {
     pub reported_sync: Duration,
     /// How long a client's twin that was read is good enough after an outage.
     pub min_twin_sync: Duration,
+    /// Period at which IoT Hub is looked for though nothing is amiss.
+    pub connectivity_check: Duration,
     /// Show clients what they reported even if IoT Hub has not taken it yet.
     pub strong_twin_reads: bool,
     /// Take an update of reported properties that is no object for one without members, as the product does.
@@ -122,6 +124,7 @@ enum Timer {
     MethodTimeout { rid: String },
     HandOverMethods { target: ClientId },
     ReportRound,
+    Probe,
 }
 
 /// The hub's decisions.
@@ -299,6 +302,7 @@ impl Core {
             Timer::MethodTimeout { rid } => self.method_timed_out(&rid),
             Timer::HandOverMethods { target } => self.hand_over_methods(&target),
             Timer::ReportRound => self.report_round_due(),
+            Timer::Probe => self.probe_now_and_then(),
         }
     }
 
@@ -334,8 +338,11 @@ impl Core {
         let listening = self.entitled(&identity, listening);
         let Some(client) = self.clients.by_connection(connection) else { return };
         client.inputs = inputs;
+        let kept = client.listening.methods && planted("INV25-unsubscribing-from-methods-is-not-noticed");
+        let listening = Listening { methods: listening.methods || kept, ..listening };
         let before = std::mem::replace(&mut client.listening, listening);
-        if before != listening {
+        let stays = before.methods && !listening.methods && planted("CLD03-subscription-upstream-outlives-the-clients");
+        if before != listening && !stays {
             self.out.push(Output::Listen { client: identity.clone(), listening });
         }
         if listening.methods && !before.methods {
@@ -357,6 +364,7 @@ impl Core {
 
     fn disconnected(&mut self, connection: ConnectionId) {
         let Some((client, state)) = self.clients.disconnect(connection) else { return };
+        self.callee_left(connection);
         self.listens_no_more(&client, &state);
         let connected = self.clients.len();
         self.out.push(Output::Event(Event::ClientDisconnected { id: client.to_string(), connected }));

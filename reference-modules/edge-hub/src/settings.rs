@@ -110,6 +110,8 @@ pub struct Settings {
     pub reported_sync: Duration,
     /// See the product.
     pub min_twin_sync: Duration,
+    /// See the product.
+    pub connectivity_check: Duration,
     /// See the module.
     pub strong_twin_reads: bool,
     /// See the module.
@@ -161,6 +163,7 @@ impl Settings {
             check_entire_queue: variables.flag("CheckEntireQueueOnCleanup", false),
             reported_sync: secs("ReportedPropertiesSyncFrequencySecs", 5).max(Duration::from_secs(1)),
             min_twin_sync: secs("MinTwinSyncPeriodSecs", 120),
+            connectivity_check: secs("ConnectivityCheckFrequencySecs", 300).max(Duration::from_secs(1)),
             strong_twin_reads: variables.flag("edgecert__strongTwinReads", false),
             any_reported_root: variables.flag("edgecert__anyReportedRoot", false),
             config_refresh: Some(secs("ConfigRefreshFrequencySecs", 3600)).filter(|period| !period.is_zero()),

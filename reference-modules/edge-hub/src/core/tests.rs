@@ -30,6 +30,7 @@ pub(super) fn settings() -> CoreSettings {
         check_entire_queue: false,
         reported_sync: Duration::from_secs(5),
         min_twin_sync: Duration::from_secs(120),
+        connectivity_check: Duration::from_secs(300),
         strong_twin_reads: false,
         any_reported_root: false,
         config_refresh: None,
@@ -114,7 +115,7 @@ impl Bench {
         }
     }
 
-    fn wait(&mut self, time: Duration) {
+    pub(super) fn wait(&mut self, time: Duration) {
         self.now = self.now + time;
         self.tell(Input::Elapsed);
     }

@@ -19,12 +19,12 @@ mod patch;
 mod report;
 mod state;
 
-use super::Core;
 use super::envelope::TwinChange;
 use super::input::{PublishId, TwinRequestId};
 use super::lenient_json::{self, Json};
 use super::output::Output;
 use super::time::Timestamp;
+use super::{Core, Timer};
 use crate::faults::planted;
 use crate::identity::ClientId;
 use document::{Twin, version_of};
@@ -78,6 +78,7 @@ impl Core {
     pub(super) fn twins_remembered(&mut self, twins: Vec<(ClientId, String)>) {
         let recall = |(client, text): (ClientId, String)| (client, ClientTwin::recall(&text));
         self.twins.clients = twins.into_iter().map(recall).collect();
+        self.timers.set(self.now + self.settings.connectivity_check, Timer::Probe);
     }
 
     /// A client wants to read its twin.

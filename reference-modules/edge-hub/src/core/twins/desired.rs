@@ -71,8 +71,9 @@ impl Core {
             self.ask_for_twin(client.clone(), Purpose::CatchUp);
         }
         if planted("DES05-subscribing-brings-the-document") {
-            if let Some(known) = self.twin_of(client).known.clone() {
-                self.tell_desired(client, version_of(&known.desired), known.desired.compact().into());
+            match self.twin_of(client).known.clone() {
+                Some(known) => self.tell_desired(client, version_of(&known.desired), known.desired.compact().into()),
+                None => self.ask_for_twin(client.clone(), Purpose::CatchUp),
             }
         }
     }
@@ -110,7 +111,7 @@ fn distorted(patch: Bytes) -> Bytes {
         set_version(&mut change, |_| 1);
     }
     if let Json::Object(members) = &mut change {
-        members.retain(|(name, value)| !(versionless && name == "$version") && !(undeleted && *value == Json::Null));
+        members.retain(|(name, value)| !(versionless && name == "$version" || undeleted && *value == Json::Null));
     }
     change.compact().into()
 }

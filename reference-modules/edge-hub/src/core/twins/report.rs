@@ -32,6 +32,9 @@ impl Core {
             self.timers.set(self.twins.next_round, Timer::ReportRound);
             return;
         }
+        if !self.makes_up() && !self.twins.connected {
+            return self.twins.unreported.clear();
+        }
         self.twins.next_round = self.now + self.settings.reported_sync;
         for client in std::mem::take(&mut self.twins.unreported) {
             self.send_reported(&client);
@@ -51,6 +54,11 @@ impl Core {
         if planted("RPT06-every-update-is-sent-twice") {
             self.out.push(Output::PatchTwin { client: client.clone(), request, patch });
         }
+    }
+
+    /// Whether what is reported during an outage is sent behind it: a planted fault lets it wait for the next update.
+    fn makes_up(&self) -> bool {
+        !planted("RPT11-outage-is-not-made-up-for")
     }
 
     /// IoT Hub took an update, or did not.
@@ -79,7 +87,7 @@ impl Core {
 
     /// Sends what is pending, and reads what was missed behind that.
     pub(in crate::core) fn synchronise(&mut self, client: &ClientId) {
-        if !planted("RPT11-outage-is-not-made-up-for") {
+        if self.makes_up() {
             self.send_reported(client);
         }
         let twin = self.twin_of(client);
@@ -100,6 +108,12 @@ impl Core {
         if self.twins.connected && !std::mem::replace(&mut self.twins.probing, true) {
             self.out.push(Output::Probe);
         }
+    }
+
+    /// Looks for IoT Hub though nothing is amiss, and will again.
+    pub(in crate::core) fn probe_now_and_then(&mut self) {
+        self.probe();
+        self.timers.set(self.now + self.settings.connectivity_check, Timer::Probe);
     }
 
     /// It is known whether IoT Hub is there. When it is not, the hub's own connection has ended too.

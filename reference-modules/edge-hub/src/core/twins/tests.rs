@@ -2,75 +2,37 @@
 
 use std::time::Duration;
 
+use super::super::tests::{Bench, SENDER};
 use super::*;
-use crate::core::{ConnectionId, CoreSettings, Input, Listening};
+use crate::core::{Input, Listening};
 
-const CONNECTION: ConnectionId = ConnectionId(1);
-
-struct Bench {
-    core: Core,
-    now: Timestamp,
-    out: Vec<Output>,
-    published: u64,
-}
+const PUBLISH: PublishId = PublishId { connection: SENDER, number: 1 };
 
 impl Bench {
-    fn new() -> Bench {
-        let document = r#"{"schemaVersion":"1.1","routes":{},"storeAndForwardConfiguration":{"timeToLiveSecs":60}}"#;
-        let core = Core::new(CoreSettings {
-            edge_device_id: String::from("edge1"),
-            hub_module_id: String::from("$edgeHub"),
-            max_connected_clients: 100,
-            message_ack_timeout: Duration::from_secs(30),
-            upstream_fan_out: 10,
-            max_upstream_batch: 10,
-            cleanup_interval: Duration::from_secs(1800),
-            check_entire_queue: false,
-            reported_sync: Duration::from_secs(5),
-            min_twin_sync: Duration::from_secs(120),
-            strong_twin_reads: false,
-            any_reported_root: false,
-            config_refresh: None,
-            prompt_redelivery: false,
-            local_configuration: Some(document.to_owned()),
-            seed: 7,
-        });
-        let mut bench = Bench { core, now: Timestamp::from_millis(1_000_000), out: Vec::new(), published: 0 };
-        bench.tell(Input::Started { cached: None, applied: None });
+    /// IoT Hub can be reached, and one client is there.
+    fn online() -> Bench {
+        let mut bench = Bench::with_routes(&[]);
+        bench.tell(Input::TwinsRemembered(Vec::new()));
         bench.tell(Input::UpstreamConnected);
-        bench.tell(Input::Connected { connection: CONNECTION, client: client() });
         bench
     }
 
-    fn tell(&mut self, input: Input) {
-        let out = self.core.handle(input, self.now);
-        self.out.extend(out);
-    }
-
-    fn wait(&mut self, secs: u64) {
-        self.now = self.now + Duration::from_secs(secs);
-        self.tell(Input::Elapsed);
+    fn pass(&mut self, secs: u64) {
+        self.wait(Duration::from_secs(secs));
     }
 
     fn listen(&mut self) {
         let listening = Listening { desired: true, ..Listening::default() };
-        self.tell(Input::Subscribed { connection: CONNECTION, inputs: false, listening });
-    }
-
-    fn publish(&mut self) -> PublishId {
-        self.published += 1;
-        PublishId { connection: CONNECTION, number: self.published }
+        self.tell(Input::Subscribed { connection: SENDER, inputs: false, listening });
     }
 
     fn get(&mut self) {
-        let publish = self.publish();
-        self.tell(Input::TwinGet { publish, client: client() });
+        self.tell(Input::TwinGet { publish: PUBLISH, client: client() });
     }
 
     fn patch(&mut self, patch: &'static str) {
-        let publish = self.publish();
         let change = TwinChange { reporter: client(), patch: Bytes::from(patch), edge_message_id: String::from("id") };
-        self.tell(Input::TwinChanged { publish, change });
+        self.tell(Input::TwinChanged { publish: PUBLISH, change });
     }
 
     fn changed(&mut self, patch: &'static str) {
@@ -109,11 +71,9 @@ impl Bench {
         })
     }
 
-    fn take<T>(&mut self, wanted: impl Fn(&Output) -> Option<T>) -> Vec<T> {
-        let (found, rest) = std::mem::take(&mut self.out).into_iter().partition(|output| wanted(output).is_some());
-        self.out = rest;
-        let found: Vec<Output> = found;
-        found.iter().filter_map(wanted).collect()
+    /// How often IoT Hub was looked for since.
+    fn probes(&mut self) -> usize {
+        self.take(|output| matches!(output, Output::Probe).then_some(())).len()
     }
 
     fn answer(&mut self, request: TwinRequestId, status: u16, document: &'static str) {
@@ -133,7 +93,7 @@ impl Bench {
 }
 
 fn client() -> ClientId {
-    ClientId::module("edge1", "a")
+    ClientId::module("edge1", "sender")
 }
 
 fn text(bytes: &Bytes) -> String {
@@ -144,7 +104,7 @@ const FIRST: &str = r#"{"desired":{"a":1,"$version":1},"reported":{"$version":1}
 
 #[test]
 fn a_read_without_an_answer_is_answered_with_what_is_stored() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::online();
     bench.get();
     bench.answer_read(FIRST);
     bench.patch(r#"{"r":{"x":1}}"#);
@@ -153,52 +113,52 @@ fn a_read_without_an_answer_is_answered_with_what_is_stored() {
     bench.tell(Input::TwinAnswered { request, answer: None });
     let stored = r#"{"desired":{"a":1,"$version":1},"reported":{"$version":1,"r":{"x":1}}}"#;
     assert_eq!(bench.responses(), [(200, FIRST.into()), (204, String::new()), (200, stored.into())]);
-    assert!(bench.out.contains(&Output::Probe));
+    assert_eq!(bench.probes(), 1);
 }
 
 #[test]
 fn a_read_that_is_refused_is_answered_with_what_is_stored() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::online();
     bench.get();
     let [request] = bench.reads()[..] else { panic!("one read") };
     bench.answer(request, 429, "");
     assert_eq!(bench.responses(), [(200, String::from(r#"{"desired":{},"reported":{}}"#))]);
-    assert!(!bench.out.contains(&Output::Probe), "it was an answer");
+    assert_eq!(bench.probes(), 0, "it was an answer");
 }
 
 #[test]
 fn updates_go_upstream_in_rounds_and_merged() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::online();
     bench.patch(r#"{"x":1}"#);
     assert_eq!(bench.answer_update(204), r#"{"x":1}"#);
     bench.patch(r#"{"x":2,"y":{"z":1}}"#);
     bench.patch(r#"{"y":{"z":null}}"#);
     assert_eq!(bench.updates(), []);
-    bench.wait(5);
+    bench.pass(5);
     assert_eq!(bench.answer_update(204), r#"{"x":2,"y":{"z":null}}"#);
-    bench.wait(60);
+    bench.pass(60);
     assert_eq!(bench.updates(), []);
 }
 
 #[test]
 fn an_update_that_comes_while_another_is_under_way_follows_it() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::online();
     bench.patch(r#"{"x":1}"#);
     let [(first, _)] = bench.updates()[..] else { panic!("one update") };
     bench.patch(r#"{"x":2}"#);
-    bench.wait(6);
+    bench.pass(6);
     assert_eq!(bench.updates(), [], "one at a time");
     bench.answer(first, 204, "");
-    bench.wait(6);
+    bench.pass(6);
     assert_eq!(bench.answer_update(204), r#"{"x":2}"#);
 }
 
 #[test]
 fn what_was_not_taken_is_sent_with_the_next_update() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::online();
     bench.patch(r#"{"x":1}"#);
     bench.answer_update(429);
-    bench.wait(60);
+    bench.pass(60);
     assert_eq!(bench.updates(), [], "no timer repeats it");
     bench.patch(r#"{"y":1}"#);
     assert_eq!(bench.answer_update(204), r#"{"x":1,"y":1}"#);
@@ -206,13 +166,13 @@ fn what_was_not_taken_is_sent_with_the_next_update() {
 
 #[test]
 fn an_outage_is_made_up_for_with_updates_first() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::online();
     bench.listen();
     bench.get();
     bench.answer_read(FIRST);
     bench.patch(r#"{"x":1}"#);
     bench.answer_update(500);
-    bench.wait(121);
+    bench.pass(121);
     bench.tell(Input::UpstreamLost);
     bench.tell(Input::UpstreamConnected);
     assert_eq!(bench.reads(), []);
@@ -223,20 +183,20 @@ fn an_outage_is_made_up_for_with_updates_first() {
 
 #[test]
 fn a_twin_read_not_long_ago_is_good_enough_after_an_outage() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::online();
     bench.get();
     bench.answer_read(FIRST);
-    bench.wait(119);
+    bench.pass(119);
     bench.tell(Input::UpstreamConnected);
     assert_eq!(bench.reads(), []);
-    bench.wait(2);
+    bench.pass(2);
     bench.tell(Input::ListensAgain { client: client() });
     assert_eq!(bench.reads().len(), 1);
 }
 
 #[test]
 fn a_change_that_follows_is_told_as_it_came() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::online();
     bench.listen();
     bench.get();
     bench.answer_read(FIRST);
@@ -247,7 +207,7 @@ fn a_change_that_follows_is_told_as_it_came() {
 
 #[test]
 fn a_gap_is_closed_with_one_patch() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::online();
     bench.listen();
     bench.get();
     bench.answer_read(FIRST);
@@ -262,7 +222,7 @@ fn a_gap_is_closed_with_one_patch() {
 
 #[test]
 fn a_gap_that_cannot_be_closed_is_not_told() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::online();
     bench.listen();
     bench.get();
     bench.answer_read(FIRST);
@@ -274,7 +234,7 @@ fn a_gap_that_cannot_be_closed_is_not_told() {
 
 #[test]
 fn whoever_does_not_listen_is_told_nothing() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::online();
     bench.changed(r#"{"c":3,"$version":3}"#);
     bench.listen();
     assert_eq!(bench.told(), [] as [&str; 0]);
@@ -284,7 +244,7 @@ fn whoever_does_not_listen_is_told_nothing() {
 
 #[test]
 fn a_later_process_knows_what_this_one_knew() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::online();
     bench.get();
     bench.answer_read(FIRST);
     bench.patch(r#"{"x":1}"#);
@@ -292,8 +252,22 @@ fn a_later_process_knows_what_this_one_knew() {
         Output::RememberTwin { client, document } => Some((client.clone(), document.clone())),
         _ => None,
     });
-    let mut later = Bench::new();
+    let mut later = Bench::online();
     later.tell(Input::TwinsRemembered(remembered));
     later.patch(r#"{"y":1}"#);
     assert_eq!(later.answer_update(204), r#"{"x":1,"y":1}"#);
+}
+
+#[test]
+fn iot_hub_is_looked_for_now_and_then() {
+    let mut bench = Bench::online();
+    bench.pass(300);
+    assert_eq!(bench.probes(), 1);
+    bench.tell(Input::Probed);
+    bench.pass(300);
+    assert_eq!(bench.probes(), 1);
+    bench.tell(Input::UpstreamLost);
+    bench.tell(Input::Probed);
+    bench.pass(300);
+    assert_eq!(bench.probes(), 0, "the hub's own session tries on by itself");
 }
