@@ -101,7 +101,7 @@ impl AtWork {
         Ok(Ok(()))
     }
 
-    /// Everything that came and that the module should not have got.
+    /// The topics of everything that came and that the module should not have got.
     pub fn strays(&self) -> Vec<String> {
         let own = |published: &&Published| {
             let topic = &published.topic;
@@ -110,8 +110,7 @@ impl AtWork {
                 && property(published, MARK).is_some_and(|mark| self.marks.contains(&mark));
             input || known.iter().any(|known| topic.starts_with(known))
         };
-        let strays = self.heard.iter().filter(|published| !own(published));
-        strays.map(|stray| format!("a message on {}", stray.topic)).collect()
+        self.heard.iter().filter(|published| !own(published)).map(|stray| stray.topic.clone()).collect()
     }
 
     /// Leaves in good order.
