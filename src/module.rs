@@ -14,6 +14,12 @@ pub enum Name {
     Relay,
     /// Passes on what exceeds a threshold.
     Filter,
+    /// Reports what is desired of it.
+    TwinMirror,
+    /// Answers direct methods.
+    MethodReceiver,
+    /// Calls a direct method of another module, and sends how that went.
+    MethodSender,
 }
 
 pub fn run(name: Name) -> anyhow::Result<ExitCode> {
@@ -31,6 +37,9 @@ pub fn run(name: Name) -> anyhow::Result<ExitCode> {
             Name::Sensor => sensor::run(environment, stop).await?,
             Name::Relay => relay::run(environment, stop).await?,
             Name::Filter => filter::run(environment, stop).await?,
+            Name::TwinMirror => twin_mirror::run(environment, stop).await?,
+            Name::MethodReceiver => method_receiver::run(environment, stop).await?,
+            Name::MethodSender => method_sender::run(environment, stop).await?,
         }
         Ok(ExitCode::SUCCESS)
     })

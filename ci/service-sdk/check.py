@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Drives the simulated IoT Hub with Microsoft's service SDK for Python, unmodified: registry, twins, direct methods.
+"""Drives the simulated IoT Hub with Microsoft's service SDK for Python, unmodified: registry, twins, direct methods,
+of devices and modules connected to it and of those behind an edgeHub.
 
 usage: check.py EDGECERT FOLDER
 
@@ -7,52 +8,15 @@ EDGECERT is the program. FOLDER gets a virtual environment with the packages of 
 index, and a world of its own. Exit code 0 when everything holds.
 """
 
-import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import threading
+import time
 import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
-
-
-class World:
-    """A simulated IoT Hub on free ports, under the name that its certificate has."""
-
-    def __init__(self, edgecert, folder):
-        self.process = subprocess.Popen(
-            [edgecert, "serve", "iot-hub", "--new-world", folder, "--https-port", "0", "--mqtt-port", "0"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        ready = json.loads(self.process.stdout.readline().removeprefix("ready "))
-        registry = json.loads((folder / "registry.json").read_text())
-        self.host = registry["iot_hub_host"]
-        self.edge_device = registry["edge_device"]
-        self.policy = registry["service_policy"]
-        self.root = str(folder / "ca.pem")
-        self.addresses = {443: ready["https"], 8883: ready["mqtt"]}
-
-    def connection_string(self):
-        return f"HostName={self.host};SharedAccessKeyName={self.policy['name']};SharedAccessKey={self.policy['key']}"
-
-    def resolve(self):
-        """Has the name of the IoT Hub lead to this process: what a DNS entry and the usual ports do elsewhere."""
-        resolve = socket.getaddrinfo
-
-        def resolved(host, port, *rest, **named):
-            if host == self.host:
-                host, _, port = self.addresses[port].rpartition(":")
-            return resolve(host, port, *rest, **named)
-
-        socket.getaddrinfo = resolved
-
-    def end(self):
-        self.process.terminate()
-        self.process.wait()
 
 
 def refused(status, action, *arguments):
@@ -205,10 +169,60 @@ def module(world, manager):
     refused(404, manager.get_module_twin, edge, "nobody")
 
 
-CHECKS = [registry_of_devices, registry_of_modules, device, module]
+def behind_an_edge_hub(world, manager):
+    from azure.iot.hub.models import CloudToDeviceMethod, Twin, TwinProperties
+    from receiver import Receiver
+    from world import EdgeHub
+
+    edge, name = world.edge_device, "behind"
+    configuration = {"schemaVersion": "1.1", "routes": {}, "storeAndForwardConfiguration": {"timeToLiveSecs": 7200}}
+    manager.replace_module_twin(edge, "$edgeHub", Twin(properties=TwinProperties(desired=configuration)))
+    keys = manager.create_module_with_sas(edge, name, "", None, None).authentication.symmetric_key
+    leaf_keys = manager.create_device_with_sas("leaf1", None, None, "enabled").authentication.symmetric_key
+    hub = EdgeHub(world)
+    try:
+        module = Receiver(world, edge, name, keys.primary_key, gateway=hub.address)
+        leaf = Receiver(world, "leaf1", None, leaf_keys.primary_key, gateway=hub.address)
+        # A hub subscribes in the cloud after it has told its client so: the first call waits for that.
+        echo = CloudToDeviceMethod(method_name="echo", payload={"n": 1}, connect_timeout_in_seconds=20)
+        expected = (201, {"name": "echo", "given": {"n": 1}})
+        for answer in (
+            manager.invoke_device_module_method(edge, name, echo),
+            manager.invoke_device_method("leaf1", echo),
+        ):
+            assert (answer.status, answer.payload) == expected, answer
+        manager.update_module_twin(edge, name, Twin(properties=TwinProperties(desired={"a": 1})))
+        assert module.desired.get(timeout=10) == {"a": 1, "$version": 2}
+        assert module.read_twin()["desired"] == {"a": 1, "$version": 2}
+        status, topic, _ = module.report({"b": {"c": 2}})
+        assert status == 204, topic
+        reported = lambda: manager.get_module_twin(edge, name).properties.reported.get("b")
+        seen(lambda: reported() == {"c": 2}, "what the module reported")
+        silent = CloudToDeviceMethod(method_name="silent", response_timeout_in_seconds=5)
+        assert "504101" in refused(504, manager.invoke_device_module_method, edge, name, silent)
+        module.close()
+        seen(lambda: manager.get_module(edge, name).connection_state == "Disconnected", "the module to be gone")
+        echo.connect_timeout_in_seconds = 0
+        assert "404103" in refused(404, manager.invoke_device_module_method, edge, name, echo)
+        assert manager.invoke_device_method("leaf1", echo).status == 201
+    finally:
+        hub.end()
+
+
+def seen(look, what):
+    """Looks until it is so; the SDK has no way to wait for a change."""
+    end = time.monotonic() + 30
+    while not look():
+        assert time.monotonic() < end, f"waited 30 s for {what}"
+        time.sleep(0.05)
+
+
+CHECKS = [registry_of_devices, registry_of_modules, device, module, behind_an_edge_hub]
 
 
 def check(edgecert, folder):
+    from world import World
+
     world = World(edgecert, folder / "world")
     try:
         os.environ["REQUESTS_CA_BUNDLE"] = world.root

@@ -1,4 +1,4 @@
-"""A device or module of the cloud: connects over MQTT, keeps what comes and answers direct methods."""
+"""A device or module: connects over MQTT to the cloud or a gateway, keeps what comes and answers direct methods."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ def token(audience, key):
 class Receiver:
     """Answers the method `silent` never, and any other with status 201 and what it was given."""
 
-    def __init__(self, world, device, module, key):
+    def __init__(self, world, device, module, key, gateway=None):
         client_id = device if module is None else f"{device}/{module}"
         audience = f"{world.host}/devices/{device}" + ("" if module is None else f"/modules/{module}")
         self.desired = queue.Queue()
@@ -39,7 +39,7 @@ class Receiver:
         self.client.on_message = self.received
         self.client.on_subscribe = lambda *_: self.subscribed.put(True)
         self.client.on_disconnect = lambda *_: self.gone.put(True)
-        self.client.connect(world.host, 8883)
+        self.client.connect(gateway or world.host, 8883)
         self.client.loop_start()
         filters = ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#", "$iothub/methods/POST/#"]
         self.client.subscribe([(name, 1) for name in filters])

@@ -296,8 +296,8 @@ impl Environment {
         }
     }
 
-    /// Starts a reference module (`sensor`, `relay`, `filter`) in the place of a module, from the module environment
-    /// contract and these settings.
+    /// Starts a reference module (`sensor`, `relay`, `filter`, `twin-mirror`, `method-receiver`, `method-sender`) in the
+    /// place of a module, from the module environment contract and these settings.
     ///
     /// # Errors
     /// [`StartError::Process`] when the program cannot be started.
@@ -323,6 +323,8 @@ impl Environment {
         // What the daemon says outranks what the manifest says.
         let mut environment: Vec<(String, String)> = settings.clone().into_iter().collect();
         environment.extend(contract.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        // The contract has no port; the embedded hub is not at the product's.
+        environment.push(("EDGEHUB_HTTPS_PORT".to_owned(), self.hub_https_port.to_string()));
         let program = Program {
             name: format!("module {module}"),
             file: self.launch.edgecert.clone(),

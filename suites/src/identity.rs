@@ -1,12 +1,15 @@
 //! Identity: who may act as whom, and what becomes of a client whose identity changes.
 //!
-//! - `tokens`: over HTTPS too. `registry`: identities that come, change and go in the cloud. `offline`: without the cloud.
-//! - `clients`: what the hub tells of those who are connected.
+//! - `tokens`: over HTTPS too. `certificates`: either kind of thumbprint.
+//! - `registry`: identities that come, change and go in the cloud. `offline`: without it.
+//! - `connections`: two of one identity. `clients`: what the hub tells of those who are connected.
 //! - [`newcomer`]: identities made by the test that needs them.
 
 use harness::runner::Test;
 
+mod certificates;
 mod clients;
+mod connections;
 pub mod newcomer;
 mod offline;
 mod registry;
@@ -14,6 +17,13 @@ pub mod tokens;
 
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
-    let sections = [clients::tests(), offline::tests(), tokens::tests(), registry::tests()];
+    let sections = [
+        clients::tests(),
+        registry::tests(),
+        offline::tests(),
+        connections::tests(),
+        tokens::tests(),
+        certificates::tests(),
+    ];
     sections.into_iter().flatten().collect()
 }

@@ -25,6 +25,8 @@ pub enum Credential {
     Thumbprint,
     /// As [`Credential::Thumbprint`], known by the second of two thumbprints.
     SecondThumbprint,
+    /// As [`Credential::Thumbprint`], known by its SHA-1.
+    OlderThumbprint,
     /// As [`Credential::Thumbprint`], with a certificate that has expired.
     ExpiredThumbprint,
     /// By a certificate in its name from the authority of this world.
@@ -69,10 +71,10 @@ pub(super) fn certificates(
     Ok(certificates)
 }
 
-/// SHA-256 of a certificate, in hexadecimal.
-fn thumbprint(issued: &Issued) -> Option<String> {
+/// A digest of a certificate, in hexadecimal.
+fn thumbprint(issued: &Issued, algorithm: &'static ring::digest::Algorithm) -> Option<String> {
     let certificate = CertificateDer::from_pem_slice(issued.certificate_chain_pem.as_bytes()).ok()?;
-    let digest = ring::digest::digest(&ring::digest::SHA256, &certificate);
+    let digest = ring::digest::digest(algorithm, &certificate);
     Some(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -86,15 +88,22 @@ pub(super) fn registered(
         builder = match guest {
             Identity::Module(module) => builder.module(module),
             Identity::LeafDevice(device) => {
-                let print = certificates.get(guest).and_then(thumbprint).unwrap_or_default();
+                let print = |algorithm| {
+                    certificates.get(guest).and_then(|issued| thumbprint(issued, algorithm)).unwrap_or_default()
+                };
+                let (recent, none) = (print(&ring::digest::SHA256), "0".repeat(64));
                 let proof = match credential {
                     Credential::Keys | Credential::Disabled => registry::Credential::Keys,
                     Credential::Authority => registry::Credential::Authority,
                     Credential::Thumbprint | Credential::ExpiredThumbprint => {
-                        registry::Credential::Thumbprints { primary: print, secondary: "0".repeat(64) }
+                        registry::Credential::Thumbprints { primary: recent, secondary: none }
                     }
                     Credential::SecondThumbprint => {
-                        registry::Credential::Thumbprints { primary: "0".repeat(64), secondary: print }
+                        registry::Credential::Thumbprints { primary: none, secondary: recent }
+                    }
+                    Credential::OlderThumbprint => {
+                        let older = print(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
+                        registry::Credential::Thumbprints { primary: older, secondary: none }
                     }
                 };
                 builder.leaf_device(device).device(device, *credential != Credential::Disabled, proof)

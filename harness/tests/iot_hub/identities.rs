@@ -8,15 +8,21 @@ use crate::world::{EDGE, World};
 const NOT_AUTHORIZED: Option<u8> = Some(5);
 
 #[tokio::test]
-async fn a_disabled_device_is_disconnected_and_stays_out_until_it_is_enabled() {
+async fn a_disabled_device_is_disconnected_with_its_modules_and_stays_out_until_it_is_enabled() {
     let world = World::new().await;
     let keys = world.iot_hub.create_identity("leaf", None).await.unwrap();
-    let mut line = world.line("leaf", None, &[]).await;
+    let of_module = world.iot_hub.create_identity("leaf", Some("m")).await.unwrap();
+    let mut lines = [world.line("leaf", None, &[]).await, world.line("leaf", Some("m"), &[]).await];
     world.iot_hub.enable_device("leaf", true).await.unwrap();
-    line.is_silent().await;
+    for line in &mut lines {
+        line.is_silent().await;
+    }
     world.iot_hub.enable_device("leaf", false).await.unwrap();
-    line.raw.closed(CLOSED).await.unwrap();
+    for line in &mut lines {
+        line.raw.closed(CLOSED).await.unwrap();
+    }
     assert_eq!(world.dial("leaf", None, &keys.primary).await.1, NOT_AUTHORIZED);
+    assert_eq!(world.dial("leaf", Some("m"), &of_module.primary).await.1, NOT_AUTHORIZED);
     world.iot_hub.enable_device("leaf", true).await.unwrap();
     assert_eq!(world.dial("leaf", None, &keys.primary).await.1, Some(0));
 }

@@ -119,7 +119,10 @@ impl Shown {
         match &stored.authentication {
             Authentication::Thumbprints { primary, secondary } => {
                 let good = fields.valid.contains(&now_secs) || planted("AUTH05-expired-certificate-is-accepted");
-                let prints = [hex(&digest::SHA1_FOR_LEGACY_USE_ONLY, own), hex(&digest::SHA256, own)];
+                let mut prints = vec![hex(&digest::SHA256, own)];
+                if !planted("AUTH013-older-thumbprints-are-not-known") {
+                    prints.push(hex(&digest::SHA1_FOR_LEGACY_USE_ONLY, own));
+                }
                 let known = if planted("AUTH05-second-thumbprint-is-ignored") {
                     vec![primary]
                 } else {

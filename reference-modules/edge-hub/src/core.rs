@@ -338,8 +338,11 @@ impl Core {
         let listening = self.entitled(&identity, listening);
         let Some(client) = self.clients.by_connection(connection) else { return };
         client.inputs = inputs;
+        let kept = client.listening.methods && planted("INV25-unsubscribing-from-methods-is-not-noticed");
+        let listening = Listening { methods: listening.methods || kept, ..listening };
         let before = std::mem::replace(&mut client.listening, listening);
-        if before != listening {
+        let stays = before.methods && !listening.methods && planted("CLD03-subscription-upstream-outlives-the-clients");
+        if before != listening && !stays {
             self.out.push(Output::Listen { client: identity.clone(), listening });
         }
         if listening.methods && !before.methods {
@@ -361,6 +364,7 @@ impl Core {
 
     fn disconnected(&mut self, connection: ConnectionId) {
         let Some((client, state)) = self.clients.disconnect(connection) else { return };
+        self.callee_left(connection);
         self.listens_no_more(&client, &state);
         let connected = self.clients.len();
         self.out.push(Output::Event(Event::ClientDisconnected { id: client.to_string(), connected }));

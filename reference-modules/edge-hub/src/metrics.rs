@@ -198,6 +198,7 @@ impl Metrics {
 /// The same path where TLS is spoken.
 fn redirected(request: &Request, https_port: Option<u16>) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let https_port = https_port.filter(|_| !planted("SEC006-nothing-is-redirected"));
     let (Some(port), Some(host)) = (https_port, host) else { return StatusCode::NOT_FOUND.into_response() };
     let port = if port == HTTPS_PORT { String::new() } else { format!(":{port}") };
     let (name, _) = host.rsplit_once(':').unwrap_or((host, ""));

@@ -1,18 +1,23 @@
 //! The connection to the edgeHub: it stands for as long as the module needs it, whatever happens to the hub.
 
+use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::caller::Caller;
 use crate::environment::{Environment, Error};
 use crate::message::{Input, Message};
+use crate::methods::Methods;
 use crate::outbox::{Outbox, Outgoing};
-use crate::session::{End, Flow, PORT, Session};
+use crate::session::{End, Flow, PORT, Session, Wants};
 use crate::token::Unsigned;
 use crate::topic::Topics;
 use crate::trust::{self, Distrust};
+use crate::twin::Twin;
 use crate::workload::{self, WorkloadError};
 
 /// How long a password is good for, and when to come back with a new one: the hub closes on an old one.
@@ -30,7 +35,7 @@ pub struct Connection {
     outbox: Outbox,
     outgoing: mpsc::Receiver<Outgoing>,
     outgoing_to: mpsc::Sender<Outgoing>,
-    inputs_to: Option<mpsc::UnboundedSender<Input>>,
+    wants: Wants,
 }
 
 impl Connection {
@@ -42,23 +47,45 @@ impl Connection {
     pub(crate) fn to_port(environment: Environment, port: u16) -> Self {
         // What is sent waits in the outbox; the channel only hands it over.
         let (outgoing_to, outgoing) = mpsc::channel(1);
-        Self { environment, port, outbox: Outbox::default(), outgoing, outgoing_to, inputs_to: None }
+        Self { environment, port, outbox: Outbox::default(), outgoing, outgoing_to, wants: Wants::default() }
     }
 
     /// Where to send messages. Any number of these can be had.
     pub fn outputs(&self) -> Outputs {
-        Outputs {
-            topics: Topics::of(&self.environment.device, &self.environment.module),
-            outgoing_to: self.outgoing_to.clone(),
-        }
+        Outputs { topics: Topics::of(&self.environment.device, &self.environment.module), post: self.post() }
     }
 
     /// Where to receive messages: a module that asks for this subscribes to all its inputs. The last one asked for gets
     /// them.
     pub fn inputs(&mut self) -> Inputs {
         let (inputs_to, arrived) = mpsc::unbounded_channel();
-        self.inputs_to = Some(inputs_to);
+        self.wants.inputs = Some(inputs_to);
         Inputs { arrived }
+    }
+
+    /// Where the module is called: a module that asks for this subscribes to direct methods. The last one asked for gets
+    /// them.
+    pub fn methods(&mut self) -> Methods {
+        let (requested_to, requested) = mpsc::unbounded_channel();
+        self.wants.calls = Some(requested_to);
+        Methods { requested, post: self.post() }
+    }
+
+    /// The module's twin: a module that asks for this subscribes to changes of desired properties. The last one asked for
+    /// gets them.
+    pub fn twin(&mut self) -> Twin {
+        let (from_to, from) = mpsc::unbounded_channel();
+        self.wants.twin = Some(from_to);
+        Twin { from, post: self.post(), kept: VecDeque::new(), requests: 0 }
+    }
+
+    /// What calls direct methods of other modules, at a port of the hub: [`HTTPS_PORT`](crate::HTTPS_PORT), as a rule.
+    pub fn caller(&self, port: u16) -> Caller {
+        Caller { environment: self.environment.clone(), port }
+    }
+
+    fn post(&self) -> Post {
+        Post { outgoing_to: self.outgoing_to.clone() }
     }
 
     /// Keeps the connection up until `work` is done, then leaves in good order.
@@ -92,11 +119,7 @@ impl Connection {
                 Ok(session) => {
                     pause = FIRST_PAUSE;
                     tracing::info!(host = self.environment.gateway_host, "connected");
-                    let flow = Flow {
-                        outgoing: &mut self.outgoing,
-                        outbox: &mut self.outbox,
-                        inputs: self.inputs_to.as_ref(),
-                    };
+                    let flow = Flow { outgoing: &mut self.outgoing, outbox: &mut self.outbox, wants: &self.wants };
                     match session.run(flow, &mut stop, Instant::now() + TOKEN_RENEWAL).await {
                         Ok(End::Left) => return,
                         Ok(End::Expired) => continue,
@@ -116,17 +139,23 @@ impl Connection {
 
 /// All it takes to be let in: whom to trust, what to show, and a CONNECT.
 async fn open(environment: &Environment, port: u16) -> Result<Session, NotOpen> {
+    let (tls, password) = credentials(environment).await?;
+    Ok(Session::open(environment, port, password, tls).await?)
+}
+
+/// Whom to trust, and a token to show.
+pub(crate) async fn credentials(environment: &Environment) -> Result<(Arc<rustls::ClientConfig>, String), NotOpen> {
     let bundle = workload::trust_bundle(environment).await?;
     let tls = trust::in_bundle(&bundle)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let token = Unsigned::until((now + TOKEN_LIFE).as_secs(), environment);
-    let password = token.signed(&workload::sign(environment, &token.text()).await?);
-    Ok(Session::open(environment, port, password, tls).await?)
+    let signature = workload::sign(environment, &token.text()).await?;
+    Ok((tls, token.signed(&signature)))
 }
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
-enum NotOpen {
+pub(crate) enum NotOpen {
     #[error("the workload API {0}")]
     Workload(#[from] WorkloadError),
     #[error("the trust bundle is of no use: {0}")]
@@ -150,7 +179,22 @@ impl Stop {
 #[derive(Debug, Clone)]
 pub struct Outputs {
     topics: Topics,
+    post: Post,
+}
+
+/// Hands messages over to the connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Post {
     outgoing_to: mpsc::Sender<Outgoing>,
+}
+
+impl Post {
+    /// Publishes, and returns when the hub has acknowledged it, however long that takes.
+    pub(crate) async fn publish(&self, topic: String, payload: Vec<u8>) -> Result<(), Error> {
+        let (acknowledged, told) = oneshot::channel();
+        self.outgoing_to.send(Outgoing { topic, payload, acknowledged }).await.map_err(|_| Error::Closed)?;
+        told.await.map_err(|_| Error::Closed)
+    }
 }
 
 impl Outputs {
@@ -159,11 +203,7 @@ impl Outputs {
     /// # Errors
     /// [`Error::Closed`] when the connection is not run any more.
     pub async fn send(&self, output: &str, message: &Message) -> Result<(), Error> {
-        let (acknowledged, told) = oneshot::channel();
-        let outgoing =
-            Outgoing { topic: self.topics.output(output, message), payload: message.body.clone(), acknowledged };
-        self.outgoing_to.send(outgoing).await.map_err(|_| Error::Closed)?;
-        told.await.map_err(|_| Error::Closed)
+        self.post.publish(self.topics.output(output, message), message.body.clone()).await
     }
 }
 

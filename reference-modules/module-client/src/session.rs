@@ -15,8 +15,11 @@ use tokio::time::Instant;
 use crate::connection::Stop;
 use crate::environment::Environment;
 use crate::message::{Input, Receipt};
+use crate::methods::Requested;
 use crate::outbox::{Outbox, Outgoing};
+use crate::reserved_topic::{self, Reserved};
 use crate::topic::{Arrived, Topics};
+use crate::twin::FromTwin;
 
 /// MQTT over TLS: the port is part of the contract.
 pub(crate) const PORT: u16 = 8883;
@@ -56,8 +59,36 @@ pub(crate) struct Flow<'a> {
     pub(crate) outgoing: &'a mut mpsc::Receiver<Outgoing>,
     /// What it has sent.
     pub(crate) outbox: &'a mut Outbox,
-    /// Where to put what it receives; nowhere when it wants nothing.
-    pub(crate) inputs: Option<&'a mpsc::UnboundedSender<Input>>,
+    /// Where to put what it receives.
+    pub(crate) wants: &'a Wants,
+}
+
+/// What a module wants to receive, and where to put it.
+#[derive(Default)]
+pub(crate) struct Wants {
+    /// Messages that come to its inputs.
+    pub(crate) inputs: Option<mpsc::UnboundedSender<Input>>,
+    /// Calls of its direct methods.
+    pub(crate) calls: Option<mpsc::UnboundedSender<Requested>>,
+    /// What comes about its twin.
+    pub(crate) twin: Option<mpsc::UnboundedSender<FromTwin>>,
+}
+
+impl Wants {
+    /// What to subscribe to.
+    fn filters(&self, topics: &Topics) -> Vec<String> {
+        let mut filters = Vec::new();
+        if self.inputs.is_some() {
+            filters.push(topics.inputs());
+        }
+        if self.calls.is_some() {
+            filters.push(reserved_topic::METHODS.to_owned());
+        }
+        if self.twin.is_some() {
+            filters.extend([reserved_topic::TWIN_ANSWERS, reserved_topic::DESIRED].map(str::to_owned));
+        }
+        filters
+    }
 }
 
 impl Session {
@@ -96,8 +127,12 @@ impl Session {
     /// Sends and receives until told to stop, or the password gets old, or the connection ends.
     pub(crate) async fn run(self, flow: Flow<'_>, stop: &mut Stop, expires: Instant) -> Result<End, Lost> {
         let Self { client, mut events, topics } = self;
-        if flow.inputs.is_some() {
-            client.try_subscribe(topics.inputs(), QoS::AtLeastOnce)?;
+        for filter in flow.wants.filters(&topics) {
+            client.try_subscribe(filter, QoS::AtLeastOnce)?;
+        }
+        if let Some(twin) = &flow.wants.twin {
+            // A module that does not take its news any more is about to leave.
+            let _ = twin.send(FromTwin::Connected);
         }
         for outgoing in flow.outbox.again() {
             publish(&client, outgoing)?;
@@ -133,7 +168,7 @@ impl Session {
                 }
             };
             match event {
-                Ok(Event::Incoming(Packet::Publish(publish))) => arrived(&client, &topics, flow.inputs, publish)?,
+                Ok(Event::Incoming(Packet::Publish(publish))) => arrived(&client, &topics, flow.wants, publish)?,
                 Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => {
                     return Ok(leaving.map_or(End::Left, |(end, _)| end));
                 }
@@ -162,15 +197,18 @@ fn publish(client: &AsyncClient, outgoing: &Outgoing) -> Result<(), ClientError>
     client.try_publish(&outgoing.topic, QoS::AtLeastOnce, false, outgoing.payload.clone())
 }
 
-/// Passes an input on to the module. What is no input nobody waits for, so it is acknowledged here.
-fn arrived(
-    client: &AsyncClient,
-    topics: &Topics,
-    inputs: Option<&mpsc::UnboundedSender<Input>>,
-    publish: Publish,
-) -> Result<(), ClientError> {
-    let Some((arrived, inputs)) = topics.arrived(&publish.topic, &publish.payload).zip(inputs) else {
-        tracing::warn!(topic = publish.topic, "passed over a message that came to no input");
+/// Passes on to the module what came. The module acknowledges inputs; everything else is acknowledged here.
+fn arrived(client: &AsyncClient, topics: &Topics, wants: &Wants, publish: Publish) -> Result<(), ClientError> {
+    let Some((arrived, inputs)) = topics.arrived(&publish.topic, &publish.payload).zip(wants.inputs.as_ref()) else {
+        let payload = publish.payload.to_vec();
+        match (reserved_topic::read(&publish.topic), &wants.calls, &wants.twin) {
+            (Some(Reserved::Call { name, id }), Some(calls), _) => drop(calls.send(Requested { name, id, payload })),
+            (Some(Reserved::TwinAnswer { status, id }), _, Some(twin)) => {
+                drop(twin.send(FromTwin::Answer { status, id, body: payload }));
+            }
+            (Some(Reserved::Desired), _, Some(twin)) => drop(twin.send(FromTwin::Desired(payload))),
+            _ => tracing::warn!(topic = publish.topic, "passed over a message that nobody waits for"),
+        }
         return client.try_ack(&publish);
     };
     let Arrived { input: name, message, sender } = arrived;

@@ -36,6 +36,7 @@ pub fn tests() -> Vec<Test> {
                 "METHOD-INV-12",
                 "METHOD-INV-18",
                 "METHOD-INV-23",
+                "METHOD-RCV-03",
                 "MQTT-DM-08",
                 "MQTT-DM-09",
             ],
@@ -99,9 +100,14 @@ async fn ends(
 async fn side_by_side(worker: &mut Worker) -> Result<Outcome, StageError> {
     let environment = worker.stage().await?.environment();
     let ground = Ground { environment, https: Arc::new(environment.https()) };
-    let (silent, gone, waiting, patient) =
-        tokio::join!(unanswered(&ground), left(&ground), awaited(&ground), not_too_early(&ground));
-    for found in [silent?, gone?, waiting?, patient?] {
+    let (silent, gone, waiting, patient, unspeakable) = tokio::join!(
+        unanswered(&ground),
+        left(&ground),
+        awaited(&ground),
+        not_too_early(&ground),
+        unspeakable(&ground)
+    );
+    for found in [silent?, gone?, waiting?, patient?, unspeakable?] {
         if found.is_some() {
             return Ok(ended(found));
         }
@@ -243,6 +249,24 @@ async fn not_too_early(ground: &Ground<'_>) -> Found {
         }
     };
     Ok(judged("METHOD-INV-12", &answer::answered("200", b"1"), &answered, &steps))
+}
+
+/// Names that no topic can hold: the caller is refused, or waits in vain, and the callee does not suffer for it.
+async fn unspeakable(ground: &Ground<'_>) -> Found {
+    let target = module(OPERATOR);
+    let mut callee = Callee::listen(ground.environment, &target).await?;
+    let steps = [format!("methods \"a#b\" and \"a+b\" of {target} are called with a response timeout of 5 s")];
+    let call = |name: &str| ground.call(&target, &timed(name, &json!(1), 5, 0), deadline::METHOD);
+    let (mut one, mut other) = (call("a#b"), call("a+b"));
+    for answered in [one.end().await, other.end().await] {
+        let found = judged("METHOD-RCV-03", &Answer::RefusedBody, &answered, &steps);
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    let nothing = nothing_else(ground.environment, &ground.https, &mut callee).await?;
+    let expected = format!("{target} is still connected, and gets its next call");
+    Ok(nothing.err().map(|observed| broken("METHOD-RCV-03", expected, observed, &steps)))
 }
 
 async fn displaced(worker: &mut Worker) -> Result<Outcome, StageError> {

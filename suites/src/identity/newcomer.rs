@@ -7,7 +7,7 @@ use harness::client::raw_mqtt::{Connect, RawMqtt};
 use harness::client::sas;
 use harness::environment::{Blueprint, Environment};
 use harness::stage::{Stage, StageError};
-use serde_json::Value;
+use serde_json::json;
 
 use crate::mqtt_head::guest::{Seen, answer};
 
@@ -110,12 +110,13 @@ impl Newcomer {
     }
 }
 
-/// Has the hub read the whole scope anew.
+/// Has the hub ask the cloud for these identities anew.
 ///
 /// # Errors
-/// [`StageError::Service`] when it does not.
-pub async fn refresh(environment: &Environment) -> Result<(), StageError> {
-    let call = MethodCall::new("RefreshDeviceScopeIdentityCache", Value::Null);
+/// [`StageError::Service`] when it cannot be told.
+pub async fn refresh(environment: &Environment, newcomers: &[&Newcomer]) -> Result<(), StageError> {
+    let ids: Vec<String> = newcomers.iter().map(|newcomer| newcomer.client_id()).collect();
+    let call = MethodCall::new("RefreshDeviceScopeIdentityCache", json!({ "deviceIds": ids }));
     environment.iot_hub().invoke("gw7", Some("$edgeHub"), &call).await?;
     Ok(())
 }

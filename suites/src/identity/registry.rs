@@ -1,15 +1,20 @@
 //! The cloud's registry changes while the hub runs. Covers AUTH-006 to -009.
 
+use std::time::Duration;
+
+use harness::client::iot_hub::Concerns;
 use harness::client::mqtt::ConnectError;
+use harness::client::raw_mqtt::{Packet, RawMqtt, packet};
 use harness::deadline;
+use harness::observe::history::{History, MARK};
 use harness::outcome::Outcome;
 use harness::runner::{Test, Worker};
 use harness::stage::{Stage, StageError};
 
 use super::newcomer::{Newcomer, blueprint, refresh};
-use crate::course::{broken, ended};
+use crate::course::{broken, ended, routes};
 use crate::declare::{Course, fixed};
-use crate::mqtt_head::guest::{GUEST, Seen, ask, module, proper};
+use crate::mqtt_head::guest::{GUEST, Seen, ask, module, proper, until};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
@@ -24,10 +29,16 @@ pub fn tests() -> Vec<Test> {
         test("identity::registry::a_new_key_is_good_at_once", &["AUTH-008"], |worker| Box::pin(rotated(worker))),
         test("identity::registry::wrong_keys_do_not_flood_the_cloud", &["AUTH-008"], |worker| Box::pin(flood(worker))),
         test("identity::registry::whoever_was_removed_has_to_go_and_nobody_else", &["AUTH-009"], |worker| {
-            Box::pin(removed(worker))
+            Box::pin(change_under_connection(worker, Change::Removed, News::Told))
         }),
         test("identity::registry::whoever_has_another_key_now_has_to_go", &["AUTH-009"], |worker| {
-            Box::pin(outdated(worker))
+            Box::pin(change_under_connection(worker, Change::Rotated, News::Told))
+        }),
+        test("identity::registry::the_whole_scope_tells_who_is_gone", &["AUTH-009"], |worker| {
+            Box::pin(change_under_connection(worker, Change::Removed, News::Due))
+        }),
+        test("identity::registry::messages_of_who_is_gone_hold_up_nobody", &["AUTH-009"], |worker| {
+            Box::pin(left_behind(worker))
         }),
     ]
 }
@@ -81,8 +92,8 @@ async fn disabled(worker: &mut Worker) -> Result<Outcome, StageError> {
         return Ok(ended(Some(broken("AUTH-007", "CONNACK 0x00", seen.to_string(), &steps))));
     }
     environment.iot_hub().enable_device(&newcomer.device, false).await?;
-    refresh(environment).await?;
-    steps.push("it is disabled in the cloud, and the hub is told to read its scope".to_owned());
+    refresh(environment, &[&newcomer]).await?;
+    steps.push("it is disabled in the cloud, and the hub is told to ask for it".to_owned());
     // Its connection ends when the hub knows; after that nothing depends on how fast the scope is read.
     if let Err(expired) = raw.closed(deadline::CLOSED).await {
         return Ok(ended(Some(broken("AUTH-007", "its connection ends", expired.to_string(), &steps))));
@@ -153,17 +164,30 @@ async fn flood(worker: &mut Worker) -> Result<Outcome, StageError> {
     Ok(ended((count > 1).then(|| broken("AUTH-008", expected, format!("it was asked {count} times"), &steps))))
 }
 
-async fn removed(worker: &mut Worker) -> Result<Outcome, StageError> {
-    change_under_connection(worker, "is removed in the cloud", false).await
+/// What befalls an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Removed,
+    Rotated,
 }
 
-async fn outdated(worker: &mut Worker) -> Result<Outcome, StageError> {
-    change_under_connection(worker, "gets other keys in the cloud", true).await
+/// How the hub comes to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    /// It is told whom to ask for.
+    Told,
+    /// It reads the whole scope from time to time.
+    Due,
 }
 
-/// Two are connected, and a bystander. What befalls the two ends their connections at the next refresh, and only theirs.
-async fn change_under_connection(worker: &mut Worker, what: &str, rotate: bool) -> Result<Outcome, StageError> {
-    let stage = ground(worker).await?;
+/// Two are connected, and two bystanders. What befalls the first two ends their connections, and only theirs.
+async fn change_under_connection(worker: &mut Worker, change: Change, news: News) -> Result<Outcome, StageError> {
+    let mut blueprint = blueprint();
+    if news == News::Due {
+        blueprint.settings.push(("DeviceScopeCacheRefreshRateSecs".to_owned(), "1".to_owned()));
+    }
+    worker.set_stage(blueprint);
+    let stage = worker.stage().await?;
     let mut changed = [Newcomer::create(stage, true).await?, Newcomer::create(stage, false).await?];
     let bystanders = [Newcomer::create(stage, true).await?, Newcomer::create(stage, false).await?];
     let environment = stage.environment();
@@ -178,15 +202,21 @@ async fn change_under_connection(worker: &mut Worker, what: &str, rotate: bool) 
         connections.push(raw);
     }
     for newcomer in &mut changed {
-        if rotate {
-            newcomer.rotate(environment).await?
-        } else {
-            newcomer.remove(environment).await?
+        match change {
+            Change::Removed => newcomer.remove(environment).await?,
+            Change::Rotated => newcomer.rotate(environment).await?,
         }
-        steps.push(format!("{} {what}", newcomer.told()));
+        let what = if change == Change::Removed { "is removed" } else { "gets other keys" };
+        steps.push(format!("{} {what} in the cloud", newcomer.told()));
     }
-    refresh(environment).await?;
-    steps.push("the hub is told to read its scope".to_owned());
+    match news {
+        News::Told => {
+            let all: Vec<&Newcomer> = changed.iter().chain(&bystanders).collect();
+            refresh(environment, &all).await?;
+            steps.push("the hub is told to ask for all of them".to_owned());
+        }
+        News::Due => steps.push("the hub reads its whole scope, as it does every second".to_owned()),
+    }
     let mut standing = connections.split_off(changed.len());
     for (newcomer, raw) in changed.iter().zip(&mut connections) {
         if let Err(expired) = raw.closed(deadline::CLOSED).await {
@@ -201,15 +231,78 @@ async fn change_under_connection(worker: &mut Worker, what: &str, rotate: bool) 
         }
     }
     for newcomer in &changed {
-        let (code, how) = if rotate { (0, "with its new key") } else { (5, "again") };
+        let (code, how) = if change == Change::Rotated { (0, "with its new key") } else { (5, "again") };
         steps.push(format!("{} connects {how}", newcomer.told()));
         let (_, seen) = newcomer.comes(environment, &newcomer.keys.primary).await?;
         if seen != Seen::Code(code) {
             return Ok(ended(Some(broken("AUTH-009", Seen::Code(code).to_string(), seen.to_string(), &steps))));
         }
     }
-    for newcomer in bystanders.iter().chain(changed.iter().filter(|_| rotate)) {
+    for newcomer in bystanders.iter().chain(changed.iter().filter(|_| change == Change::Rotated)) {
         newcomer.remove(environment).await?;
     }
     Ok(Outcome::Conforms)
+}
+
+/// Two devices send while the cloud is out of reach, and are gone when it is back: one removed, one disabled. What a
+/// third sent behind them must arrive, and what it sends later.
+async fn left_behind(worker: &mut Worker) -> Result<Outcome, StageError> {
+    let stage = ground(worker).await?;
+    stage.configure(routes([("left", "FROM /messages WHERE lane = 'left' INTO $upstream")])).await?;
+    let mut steps = Vec::new();
+    let mut senders = Vec::new();
+    for _ in 0..3 {
+        let newcomer = Newcomer::create(stage, false).await?;
+        steps.push(format!("{} connects", newcomer.told()));
+        let (raw, seen) = newcomer.comes(stage.environment(), &newcomer.keys.primary).await?;
+        if seen != Seen::Code(0) {
+            return Ok(ended(Some(broken("AUTH-006", "CONNACK 0x00", seen.to_string(), &steps))));
+        }
+        senders.push((newcomer, raw));
+    }
+    let outage = stage.environment().iot_hub().impose("outage", Concerns::Everyone, Duration::ZERO).await?;
+    steps.push("the cloud is out of reach; each publishes a message towards it".to_owned());
+    let mut mark = String::new();
+    for (newcomer, raw) in &mut senders {
+        mark = match towards_the_cloud(stage, &newcomer.device, raw).await {
+            Ok(mark) => mark,
+            Err(observed) => return Ok(ended(Some(broken("AUTH-009", "PUBACK", observed, &steps)))),
+        };
+    }
+    let environment = stage.environment();
+    senders[0].0.remove(environment).await?;
+    environment.iot_hub().enable_device(&senders[1].0.device, false).await?;
+    environment.iot_hub().lift(outage).await?;
+    steps.push(
+        "the first is removed in the cloud, the second is disabled, and the cloud is within reach again".to_owned(),
+    );
+    let mut found = None;
+    for _ in 0..2 {
+        let mut history = History::begin();
+        let arrived = |history: &History| !history.places_of(&mark).is_empty();
+        let waited = stage.collect(&mut history, deadline::DRAIN, "the message of the third", arrived).await;
+        let expected = "the message of the third arrives in the cloud";
+        found = waited.err().map(|expired| broken("AUTH-009", expected, expired.to_string(), &steps));
+        if found.is_some() {
+            break;
+        }
+        steps.push("the third publishes another message".to_owned());
+        let (newcomer, raw) = &mut senders[2];
+        mark = match towards_the_cloud(stage, &newcomer.device, raw).await {
+            Ok(mark) => mark,
+            Err(observed) => return Ok(ended(Some(broken("AUTH-009", "PUBACK", observed, &steps)))),
+        };
+    }
+    for (newcomer, _) in &senders[1..] {
+        newcomer.remove(stage.environment()).await?;
+    }
+    Ok(ended(found))
+}
+
+/// Publishes a message that goes to the cloud, and gives its mark.
+async fn towards_the_cloud(stage: &mut Stage, device: &str, raw: &mut RawMqtt) -> Result<String, String> {
+    let mark = stage.mark();
+    let topic = format!("devices/{device}/messages/events/lane=left&{MARK}={mark}");
+    raw.write(&packet::publish(1, &topic, b"")).await;
+    until(raw, deadline::ACKNOWLEDGEMENT, Packet::puback).await.map(|_| mark)
 }

@@ -1,6 +1,7 @@
 //! A module at work: it gets inputs, desired patches and method calls, sends telemetry, reads and reports its twin.
 //! Whatever else it tries, all of that must go on, and nothing else may come.
 
+use harness::client::https::HttpsClient;
 use harness::client::iot_hub::MethodCall;
 use harness::client::mqtt::methods::answer_topic;
 use harness::client::raw_mqtt::received::Published;
@@ -27,6 +28,7 @@ const METHOD: &str = "ask";
 /// A module that is connected and has subscribed to everything it may get.
 pub struct AtWork {
     raw: RawMqtt,
+    https: HttpsClient,
     packets: u16,
     heard: Vec<Published>,
     marks: Vec<String>,
@@ -44,7 +46,8 @@ impl AtWork {
     pub async fn begin(stage: &mut Stage) -> Result<Result<Self, Trouble>, StageError> {
         stage.configure(routes([("up", "FROM /messages/modules/guest/outputs/up INTO $upstream")])).await?;
         let (raw, _) = enter(stage.environment(), &module(GUEST), |_| {}).await?;
-        let mut at_work = Self { raw, packets: 0, heard: Vec::new(), marks: Vec::new(), closed: false };
+        let https = stage.environment().https();
+        let mut at_work = Self { raw, https, packets: 0, heard: Vec::new(), marks: Vec::new(), closed: false };
         let id = at_work.packet();
         at_work.raw.write(&packet::subscribe(id, &FILTERS.map(|filter| (filter, 1)))).await;
         Ok(at_work.until_answer(id).await.map(|_| at_work))
@@ -69,7 +72,7 @@ impl AtWork {
             }
             Attempt::Ask { .. } => {
                 let request = attempt.request(stage.environment()).expect("an attempt over HTTPS is a request");
-                let answer = stage.environment().https().send(&request, deadline::CONNECT).await;
+                let answer = self.https.send(&request, deadline::CONNECT).await;
                 match answer {
                     Ok(answer) if answer.status == 404 && answer.body.is_empty() => Ok(()),
                     Ok(answer) => Err(answer.to_string()),
@@ -98,7 +101,7 @@ impl AtWork {
         Ok(Ok(()))
     }
 
-    /// Everything that came and that the module should not have got.
+    /// The topics of everything that came and that the module should not have got.
     pub fn strays(&self) -> Vec<String> {
         let own = |published: &&Published| {
             let topic = &published.topic;
@@ -107,8 +110,7 @@ impl AtWork {
                 && property(published, MARK).is_some_and(|mark| self.marks.contains(&mark));
             input || known.iter().any(|known| topic.starts_with(known))
         };
-        let strays = self.heard.iter().filter(|published| !own(published));
-        strays.map(|stray| format!("a message on {}", stray.topic)).collect()
+        self.heard.iter().filter(|published| !own(published)).map(|stray| stray.topic.clone()).collect()
     }
 
     /// Leaves in good order.

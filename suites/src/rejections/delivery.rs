@@ -176,9 +176,13 @@ async fn of_another(post: &mut Post<'_>) -> Result<(), Stop> {
     post.steps.push(format!("{anna} subscribes to {filter}"));
     let subscribed = anna.subscribe_to(&filter, 1).await;
     subscribed.map_err(|observed| post.stop("SUBACK", observed))?;
-    let to_bert = post.sends(BERT, 1).await?;
+    let mut bert = post.connects(BERT, false).await?;
+    post.subscribes(&mut bert, 1).await?;
+    let to_bert = post.sends(BERT, 2).await?;
+    let got = post.gets(&mut bert, &to_bert).await?;
+    post.acknowledges(&mut bert, &got).await;
     post.gets_nothing(&mut anna).await?;
-    post.were_not_pulled(BERT, &to_bert).await?;
+    post.are(BERT, &to_bert, MessageState::Completed).await?;
     let to_anna = post.sends(ANNA, 1).await?;
     post.steps.push("it reads its twin, unless its connection was closed".to_owned());
     if let Ok(more) = anna.look().await {

@@ -1,6 +1,6 @@
 //! Who hears of what the cloud desires, and what. Covers TWIN-DES.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::client::iot_hub::{Condition, Kind, Operation};
 use harness::client::mqtt::twin::DesiredPatch;
@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::ground::{self, ALPHA, Actor, BETA, Going, LEAF, cloud, desire, document, shown, untouched};
+use super::offline::until_the_cloud_answers;
 use super::tale::{self, Tale, Told};
 use crate::declare::{self, fixed, restarting};
 use crate::generate;
@@ -245,23 +246,34 @@ async fn unrepaired(stage: &mut Stage) -> Told {
     tale.hold(twin::same(&view, &there), "TWIN-DES-06", expected, shown(&got))
 }
 
+/// Longer than MinTwinSyncPeriodSecs, and much less.
+const PERIOD: Duration = Duration::from_millis(2_300);
+const NOT_YET: Duration = Duration::from_millis(1_300);
+
+/// An outage that ends before the period is over puts nothing off.
 async fn outage(stage: &mut Stage) -> Told {
     let mut tale = Tale::about("TWIN-DES-09");
     let mut actor = Actor::enter(stage, LEAF).await?;
     desire(&mut tale, stage, LEAF, &json!({ "gone": 1 })).await?;
     actor.listen(&mut tale, stage).await?;
     let known = actor.get(&mut tale).await?.desired;
+    let read = Instant::now();
     tale.step(format!(
-        "{LEAF} subscribes and reads its twin; the cloud is out of reach for longer than MinTwinSyncPeriodSecs"
+        "{LEAF} subscribes and reads its twin; before MinTwinSyncPeriodSecs are over there is an outage"
     ));
-    let outage = ground::cut(&mut tale, stage).await?;
-    // The period has to pass before a hub asks again.
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
-    tale.step("meanwhile it desires {\"gone\":null} and {\"missed\":..}; then it is within reach");
+    tokio::time::sleep(NOT_YET).await;
+    let outage = noticed_outage(&mut tale, stage).await?;
+    ground::mend(&mut tale, stage, outage).await?;
+    until_the_cloud_answers(&mut tale, stage, BETA).await?;
+    tale.step(
+        "when they are over there is another, during which the cloud desires {\"gone\":null} and {\"missed\":..}",
+    );
+    tokio::time::sleep(PERIOD.saturating_sub(read.elapsed())).await;
+    let outage = noticed_outage(&mut tale, stage).await?;
     desire(&mut tale, stage, LEAF, &json!({ "gone": null })).await?;
     let version = desire(&mut tale, stage, LEAF, &json!({ "missed": ground::tick() })).await?;
     ground::mend(&mut tale, stage, outage).await?;
-    nudge(&mut tale, stage).await?;
+    until_the_cloud_answers(&mut tale, stage, BETA).await?;
     let there = cloud(stage.environment().iot_hub(), LEAF).await?.desired;
     let wanted = twin::diff(&known, &there);
     let expected = format!("one patch makes up for both: {}", shown(&wanted));
@@ -269,25 +281,28 @@ async fn outage(stage: &mut Stage) -> Told {
     let got = twin::read(&heard.body).unwrap_or_else(twin::empty);
     tale.hold(heard.version == Some(version), "TWIN-DES-09", format!("it has version {version}"), heard.topic.clone())?;
     tale.hold(twin::same(&got, &wanted), "TWIN-DES-09", expected, shown(&got))?;
-    tale.step("the same once more, and this time nothing changes");
-    let outage = ground::cut(&mut tale, stage).await?;
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    tale.step("a period later there is one during which nothing changes");
+    tokio::time::sleep(PERIOD).await;
+    let outage = noticed_outage(&mut tale, stage).await?;
     ground::mend(&mut tale, stage, outage).await?;
-    nudge(&mut tale, stage).await?;
+    until_the_cloud_answers(&mut tale, stage, BETA).await?;
     let version = actor.heard_tick_only(&mut tale, stage, "TWIN-DES-09").await?;
     tale.saw(LEAF, format!("the first that was heard of after the outage has version {version}"));
     Ok(())
 }
 
-/// Somebody else reads his twin until the cloud answers: that is when a hub notices the end of an outage at the latest.
-async fn nudge(tale: &mut Tale, stage: &Stage) -> Told {
-    super::offline::until_the_cloud_answers(tale, stage, BETA).await
+/// The cloud is out of reach, and somebody who reads makes the hub notice.
+async fn noticed_outage(tale: &mut Tale, stage: &Stage) -> Told<u64> {
+    let outage = ground::cut(tale, stage).await?;
+    Actor::enter(stage, BETA).await?.get(tale).await?;
+    Ok(outage)
 }
 
 async fn subscribing(stage: &mut Stage) -> Told {
     let mut tale = Tale::about("TWIN-DES-05");
     let mut first = Actor::enter(stage, ALPHA).await?;
     first.listen(&mut tale, stage).await?;
+    first.get(&mut tale).await?;
     drop(first);
     let mut actor = Actor::enter(stage, ALPHA).await?;
     tale.step(format!("{ALPHA} connects anew, subscribes to desired patches, twice, and reads its twin"));

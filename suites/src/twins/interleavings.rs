@@ -25,28 +25,21 @@ mod step;
 mod trial;
 
 /// Requirements that an ordeal can break.
-const JUDGED: [&str; 23] = [
+const JUDGED: [&str; 16] = [
     "TWIN-RPT-05",
     "TWIN-RPT-01",
-    "TWIN-RPT-03",
-    "TWIN-RPT-04",
     "TWIN-RPT-06",
     "TWIN-RPT-08",
-    "TWIN-RPT-12",
-    "TWIN-RPT-13",
-    "TWIN-RPT-15",
     "TWIN-GET-01",
     "TWIN-GET-02",
     "TWIN-GET-03",
     "TWIN-GET-05",
     "TWIN-GET-06",
     "TWIN-GET-08",
-    "TWIN-GET-11",
     "TWIN-DES-01",
     "TWIN-DES-02",
     "TWIN-DES-03",
     "TWIN-DES-04",
-    "TWIN-DES-11",
     "TWIN-DES-12",
     "TWIN-ISO-01",
 ];

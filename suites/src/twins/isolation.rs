@@ -1,13 +1,10 @@
 //! Everybody has a twin of his own: the edge device, its modules, the devices below. Covers TWIN-ISO and TWIN-RPT-15.
 
-use harness::deadline;
 use harness::runner::{Test, Worker};
 use harness::stage::Stage;
 use serde_json::json;
 
-use super::ground::{
-    self, ALPHA, Actor, BETA, GATEWAY, LEAF, Party, Twin, cloud, desire, document, reported_in_cloud, shown,
-};
+use super::ground::{self, ALPHA, Actor, BETA, GATEWAY, LEAF, Party, Twin, cloud, comes_to_have, desire};
 use super::tale::{self, Tale, Told};
 use crate::declare::fixed;
 use crate::oracle::twin;
@@ -41,16 +38,7 @@ async fn apart(stage: &mut Stage) -> Told {
         let (party, mark) = (ALL[who], ground::tick());
         tale.step(format!("{party} reports {{\"own\":{mark}}}, and the cloud desires {{\"own\":{mark}}} of it"));
         actors[who].report(&mut tale, &json!({ "own": mark })).await?;
-        let there = document(&json!(mark));
-        let has = |now: &twin::Json| twin::member(now, "own").is_some_and(|own| twin::same(own, &there));
-        let reached = reported_in_cloud(stage, party, deadline::REPORTED, has).await?;
-        let observed = reached.as_ref().map_or_else(shown, shown);
-        tale.hold(
-            reached.is_ok(),
-            "TWIN-ISO-01",
-            format!("the cloud comes to have `own` {mark} of {party}"),
-            observed,
-        )?;
+        comes_to_have(&mut tale, stage, party, "TWIN-ISO-01", &json!({ "own": mark })).await?;
         desire(&mut tale, stage, party, &json!({ "own": mark })).await?;
         let heard = actors[who].heard(&mut tale, "TWIN-ISO-01", "the change is heard of").await?;
         tale.hold(heard.json()["own"] == mark, "TWIN-ISO-01", format!("`own` {mark}"), ground::text(&heard.body))?;
@@ -60,6 +48,31 @@ async fn apart(stage: &mut Stage) -> Told {
             unchanged(&tale, actor.party, &before[number], &got)?;
             unchanged(&tale, actor.party, &before[number], &in_cloud)?;
             actor.nothing_heard(&mut tale, "TWIN-ISO-01", "nobody else hears of it")?;
+        }
+    }
+    tale.step("everybody reads; the cloud is out of reach, and everybody reads");
+    let mut known = Vec::new();
+    for actor in &actors {
+        known.push(actor.get(&mut tale).await?);
+    }
+    let outage = ground::cut(&mut tale, stage).await?;
+    let told = alone(&mut tale, &actors, &known).await;
+    ground::mend(&mut tale, stage, outage).await?;
+    told
+}
+
+/// What is stored of somebody, and what waits for the cloud, is his alone.
+async fn alone(tale: &mut Tale, actors: &[Actor], known: &[Twin]) -> Told {
+    for (actor, known) in actors.iter().zip(known) {
+        let got = actor.get(tale).await?;
+        unchanged(tale, actor.party, known, &got)?;
+    }
+    for (who, actor) in actors.iter().enumerate() {
+        tale.step(format!("{} reports", actor.party));
+        actor.report(tale, &json!({ "apart": ground::tick() })).await?;
+        for (other, known) in actors.iter().zip(known).skip(who + 1) {
+            let got = other.get(tale).await?;
+            unchanged(tale, other.party, known, &got)?;
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use harness::client::iot_hub::{Concerns, Condition, Kind, Operation};
 use harness::deadline;
 use harness::outcome::Violation;
 use harness::runner::{Test, Worker};
@@ -11,12 +12,12 @@ use proptest::collection::vec;
 use serde_json::{Value, json};
 
 use super::ground::{
-    self, ALPHA, Actor, BETA, Going, LEAF, Party, Twin, cloud, desire, document, reported_in_cloud, shown, untouched,
+    self, ALPHA, Actor, BETA, Going, LEAF, Party, Twin, cloud, comes_to_have, desire, document, shown, untouched,
 };
 use super::tale::{self, Tale, Told};
 use crate::declare::{self, fixed, restarting};
 use crate::generate;
-use crate::oracle::twin::{self, Json, Nulls};
+use crate::oracle::twin::{self, Nulls};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
@@ -111,20 +112,6 @@ async fn read_back(tale: &mut Tale, actor: &Actor, patches: &[Value]) -> Told {
     Ok(())
 }
 
-/// Waits until somebody's reported properties in the cloud have these members; null means that one is not there.
-async fn comes_to_have(tale: &mut Tale, stage: &Stage, who: Party, requirement: &str, wanted: &Value) -> Told {
-    let has = |now: &Json| {
-        wanted.as_object().into_iter().flatten().all(|(name, value)| match twin::member(now, name) {
-            Some(there) => twin::same(there, &document(value)),
-            None => value.is_null(),
-        })
-    };
-    let reached = reported_in_cloud(stage, who, deadline::REPORTED, has).await?;
-    let observed = reached.as_ref().map_or_else(shown, shown);
-    tale.saw("iot_hub", format!("reported of {who} is {observed}"));
-    tale.hold(reached.is_ok(), requirement, format!("the cloud comes to have {wanted} of {who}"), observed)
-}
-
 async fn flushed(stage: &mut Stage) -> Told {
     let mut tale = Tale::about("TWIN-RPT-11");
     let (alpha, leaf) = (Actor::enter(stage, ALPHA).await?, Actor::enter(stage, LEAF).await?);
@@ -133,19 +120,37 @@ async fn flushed(stage: &mut Stage) -> Told {
     alpha.get(&mut tale).await?;
     let iot_hub = stage.environment().iot_hub();
     let from = iot_hub.next_call().await?;
-    let outage = ground::cut(&mut tale, stage).await?;
-    tale.step(format!("{ALPHA} reported {{\"x\":1,\"o\":{{\"k\":1}}}}, which the cloud has; now it is out of reach"));
+    // A hub that has failed to send an update does not try again before the outage is over.
+    let throttled = Condition::new(Kind::Throttled, Concerns::Everyone).on(Operation::Reported);
+    let throttled = iot_hub.impose_condition(&throttled).await?;
+    tale.step(format!(
+        "{ALPHA} reported {{\"x\":1,\"o\":{{\"k\":1}}}}, which the cloud has; from now on it answers 429 to updates"
+    ));
     let mark = ground::tick();
     for patch in [json!({"x": 2, "late": 1}), json!({"x": null, "o": {"k": null, "l": [1]}}), json!({"late": mark})] {
         tale.step(format!("{ALPHA} reports {patch}"));
         alpha.report(&mut tale, &patch).await?;
     }
-    tale.step(format!("{LEAF} reports {{\"late\":{}}}; the cloud is within reach", mark + 1));
+    tale.step(format!("{LEAF} reports {{\"late\":{}}}", mark + 1));
     leaf.report(&mut tale, &json!({ "late": mark + 1 })).await?;
+    for (who, mark) in [(ALPHA, mark), (LEAF, mark + 1)] {
+        let sent = |call: &Value| call["client_id"] == who.client_id() && call["patch"]["late"] == mark;
+        if let Err(why) = iot_hub.call_that(from, deadline::REPORTED, "an update with the last patch", sent).await {
+            return Err(tale.broken("TWIN-RPT-12", format!("the last patch of {who} is sent"), why.to_string()));
+        }
+    }
+    tale.step(format!(
+        "the cloud is out of reach, which {BETA} makes the hub notice; then it is there, and takes updates"
+    ));
+    let outage = ground::cut(&mut tale, stage).await?;
+    iot_hub.lift(throttled).await?;
+    Actor::enter(stage, BETA).await?.get(&mut tale).await?;
     ground::mend(&mut tale, stage, outage).await?;
     until_the_cloud_answers(&mut tale, stage, BETA).await?;
-    let wanted = json!({ "x": null, "o": {"l": [1]}, "late": mark });
-    comes_to_have(&mut tale, stage, ALPHA, "TWIN-RPT-11", &wanted).await?;
+    comes_to_have(&mut tale, stage, ALPHA, "TWIN-RPT-11", &json!({ "late": mark })).await?;
+    // It came as one patch.
+    comes_to_have(&mut tale, stage, ALPHA, "TWIN-RPT-07", &json!({ "x": null })).await?;
+    comes_to_have(&mut tale, stage, ALPHA, "TWIN-RPT-05", &json!({ "o": {"l": [1]} })).await?;
     comes_to_have(&mut tale, stage, LEAF, "TWIN-RPT-11", &json!({ "late": mark + 1 })).await?;
     let calls = iot_hub.calls(from).await?;
     let own: Vec<&Value> = calls
@@ -232,7 +237,6 @@ async fn unknown(stage: &mut Stage) -> Told {
 /// A hub that waits for the cloud before it answers would take as long as it gives the cloud: three seconds.
 async fn silent(stage: &mut Stage) -> Told {
     const AT_ONCE: Duration = Duration::from_millis(1_500);
-    use harness::client::iot_hub::{Condition, Kind, Operation};
     let mut tale = Tale::about("TWIN-RPT-03");
     let actor = Actor::enter(stage, BETA).await?;
     actor.get(&mut tale).await?;

@@ -13,6 +13,7 @@ use super::ground::{self, ALPHA, Actor, BETA, GATEWAY, LEAF, cloud, desire, unto
 use super::tale::{self, Tale, Told};
 use crate::declare::{self, fixed};
 use crate::generate;
+use crate::oracle::twin::{self, Json};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
@@ -31,6 +32,12 @@ pub fn tests() -> Vec<Test> {
             "twins::reading::each_get_has_one_answer_and_nobody_else_hears_it",
             &["TWIN-GET-01", "MQTT-TWIN-01"],
             |worker| Box::pin(async move { tale::outcome(once(ground::stage(worker).await?).await) }),
+        ),
+        fixed(
+            "twins",
+            "twins::reading::nobody_needs_to_listen_in_order_to_read",
+            &["TWIN-GET-09", "TWIN-GET-05"],
+            |worker| Box::pin(async move { tale::outcome(without_listening(ground::stage(worker).await?).await) }),
         ),
         fixed(
             "twins",
@@ -62,7 +69,8 @@ async fn read(stage: &mut Stage, documents: &[Value]) -> Told {
         let got = reader.get(&mut tale).await?;
         let there = cloud(iot_hub, ALPHA).await?;
         tale.saw("iot_hub", format!("the twin is {there}"));
-        let fresh = crate::oracle::twin::version(&got.desired) == crate::oracle::twin::version(&there.desired);
+        let content = |twin: &Json| twin::without(twin, "$version");
+        let fresh = twin::same(&content(&got.desired), &content(&there.desired));
         tale.hold(fresh, "TWIN-GET-05", format!("the cloud's twin: {there}"), got.to_string())?;
         tale.hold(got.same(&there), "TWIN-GET-03", format!("the cloud's twin: {there}"), got.to_string())?;
     }
@@ -108,6 +116,21 @@ async fn once(stage: &mut Stage) -> Told {
             "nothing else comes",
             format!("{:?}", actor.client.others()),
         )?;
+    }
+    Ok(())
+}
+
+async fn without_listening(stage: &mut Stage) -> Told {
+    let mut tale = Tale::about("TWIN-GET-09");
+    for party in [ALPHA, LEAF] {
+        let actor = Actor::enter(stage, party).await?;
+        for _ in 0..2 {
+            let version = desire(&mut tale, stage, party, &json!({ "tick": ground::tick() })).await?;
+            tale.step(format!("{party}, which subscribed to answers only, reads version {version} of its twin"));
+            let got = actor.get(&mut tale).await?;
+            let fresh = twin::version(&got.desired) == Some(version);
+            tale.hold(fresh, "TWIN-GET-05", format!("desired properties of version {version}"), got.to_string())?;
+        }
     }
     Ok(())
 }

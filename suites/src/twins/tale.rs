@@ -14,6 +14,8 @@ pub struct Tale {
     moments: Vec<Moment>,
     /// What the course is mainly about.
     about: &'static str,
+    /// What is broken when a read is refused.
+    reads: &'static str,
 }
 
 /// Why a course ended before its end.
@@ -30,7 +32,13 @@ pub type Told<T = ()> = Result<T, End>;
 impl Tale {
     /// The beginning of a course about this requirement.
     pub fn about(requirement: &'static str) -> Self {
-        Self { began: Instant::now(), steps: Vec::new(), moments: Vec::new(), about: requirement }
+        Self { began: Instant::now(), steps: Vec::new(), moments: Vec::new(), about: requirement, reads: requirement }
+    }
+
+    /// The same, with another requirement for reads that are refused.
+    #[must_use]
+    pub fn with_reads(self, reads: &'static str) -> Self {
+        Self { reads, ..self }
     }
 
     /// Something is done.
@@ -61,6 +69,14 @@ impl Tale {
     /// The end, when the hub did not answer what it must.
     pub fn unanswered(&self, expected: &str, why: &Unanswered) -> End {
         self.broken(self.about, expected, why.to_string())
+    }
+
+    /// Goes on if a read has this status.
+    ///
+    /// # Errors
+    /// The end, if it has another.
+    pub fn read(&self, status: u16) -> Told {
+        self.hold(status == 200, self.reads, "a GET is answered with status 200", status.to_string())
     }
 
     /// Goes on if this holds.

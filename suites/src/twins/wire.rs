@@ -8,7 +8,7 @@ use harness::runner::{Test, Worker};
 use harness::stage::{Stage, StageError};
 use serde_json::json;
 
-use super::ground::{self, ALPHA, Actor, cloud};
+use super::ground::{self, ALPHA, Actor, cloud, comes_to_have};
 use super::tale::{self, Tale, Told};
 use crate::declare::fixed;
 use crate::mqtt_head::guest;
@@ -114,13 +114,7 @@ async fn unsubscribed(stage: &mut Stage) -> Told {
     Actor::answered(&tale, client.get_as("late").await, "the second read is answered")?;
     let answers: Vec<String> = client.answers().into_iter().map(|answer| answer.topic).collect();
     tale.hold(answers.len() == 1, "MQTT-TWIN-09", "one answer, to the second read", format!("{answers:?}"))?;
-    let there = ground::document(&json!(mark));
-    let has = |now: &crate::oracle::twin::Json| {
-        crate::oracle::twin::member(now, "deaf").is_some_and(|deaf| crate::oracle::twin::same(deaf, &there))
-    };
-    let reached = ground::reported_in_cloud(stage, ALPHA, deadline::REPORTED, has).await?;
-    let observed = reached.as_ref().map_or_else(ground::shown, ground::shown);
-    tale.hold(reached.is_ok(), "MQTT-TWIN-09", format!("the patch is applied: `deaf` is {mark}"), observed)
+    comes_to_have(&mut tale, stage, ALPHA, "MQTT-TWIN-09", &json!({ "deaf": mark })).await
 }
 
 async fn before_puback(stage: &mut Stage) -> Told {

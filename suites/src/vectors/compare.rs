@@ -65,9 +65,7 @@ fn canonical(result: &Map<String, Value>) -> Map<String, Value> {
     for (name, value) in &mut result {
         match (name.as_str(), &*value) {
             ("topic" | "bag", Value::String(text)) => *value = bag_as_set(text),
-            ("json", Value::String(text)) => *value = json!(by_value(text)),
-            // JSON within JSON, compared by value.
-            ("payload", Value::String(text)) => *value = serde_json::from_str(text).unwrap_or_default(),
+            ("json" | "payload", Value::String(text)) => *value = json!(by_value(text)),
             ("pairs", Value::Array(pairs)) => *value = sorted(pairs.clone()),
             // A module that is null is no module.
             ("system", Value::Object(system)) if system.get("connectionModuleId").is_some_and(Value::is_null) => {

@@ -1,4 +1,23 @@
-//! The record of what the device side was asked.
+//! The record of what the device side was asked, in the order in which it reached the cloud.
+//!
+//! Each entry has its number under `sequence`, its time under `at_ms` (milliseconds since 1970), and under `call`:
+//!
+//! | `call` | further members |
+//! |---|---|
+//! | `connect` | `client_id`, `user_name`, `clean_session`, `keep_alive`, `accepted`, `answered` |
+//! | `disconnect` | `client_id`; not for a connection that a newer one has displaced |
+//! | `subscribe`, `unsubscribe` | `client_id`, `filters` |
+//! | `twin_get` | `client_id`, `status`: null when it was swallowed |
+//! | `reported` | `client_id`, `patch`, `status`: null when it was swallowed, `version`: the new one |
+//! | `method_response` | `client_id`, `request`, `status`, `payload`, `taken`: whether somebody waited for it |
+//! | `c2d_delivered`, `c2d_completed` | `client_id`, `message_id` |
+//! | `file_upload`, `file_notification` | `client_id`, `about`: the blob or the correlation id, `accepted` |
+//! | `blob_put` | `blob`, `accepted` |
+//! | `scope`, `identity`, `put_module`, `get_module`, `list_modules`, `delete_module` | `client_id`: the caller, `accepted` |
+//! | `refused_publish` | `client_id`, `topic`: one on which devices may not publish; it ends the connection |
+//! | `unknown_path` | `method`, `path`: over HTTPS, answered 404 |
+//!
+//! Telemetry has a feed of its own.
 
 use std::time::Instant;
 

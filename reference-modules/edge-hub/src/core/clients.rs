@@ -139,6 +139,16 @@ impl Clients {
         whose.map(|(_, state)| state.connection).collect()
     }
 
+    /// Connections of everybody who takes calls of methods.
+    pub fn callees(&self) -> impl Iterator<Item = ConnectionId> {
+        self.clients.values().filter(|client| client.listening.methods).map(|client| client.connection)
+    }
+
+    /// Whether an identity was ever connected.
+    pub fn was_seen(&self, client: &ClientId) -> bool {
+        self.seen.contains(client)
+    }
+
     /// How many are connected.
     pub fn len(&self) -> usize {
         self.clients.len()

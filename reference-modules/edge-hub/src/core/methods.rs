@@ -107,6 +107,10 @@ impl Core {
         if let Some(connection) = self.callee(&call.target) {
             return self.call_method(call, connection, false);
         }
+        if planted("INV07-unknown-client-is-a-bad-request") && !self.clients.was_seen(&call.target) {
+            let failure = MethodOutcome::failed(MethodFailure::BadRequest, String::from("unknown client"));
+            return self.method_returned(call.caller, failure);
+        }
         let mut patience = call.request.connect_timeout;
         if planted("INV08-absent-client-is-waited-for") {
             patience = patience.max(Duration::from_secs(4));
@@ -126,13 +130,21 @@ impl Core {
         } else {
             CLOUD_RESPONSE_TIMEOUT
         };
+        if planted("D10-calls-of-the-cloud-go-to-the-first-connection") && !self.on_first_connection(&client) {
+            return;
+        }
         let request = MethodRequest { name, payload, response_timeout: limit, connect_timeout: Duration::ZERO };
         self.method_called(Caller::Cloud { client: client.clone(), rid }, client, request);
     }
 
     /// A client answers, in good faith or not.
     pub(super) fn method_answered(&mut self, connection: ConnectionId, rid: &str, status: &str, payload: Bytes) {
-        let Some(sent) = self.calls.answered(connection, rid) else { return };
+        let Some(sent) = self.calls.answered(connection, rid) else {
+            if planted("DM06-answer-to-nothing-closes-the-connection") {
+                self.out.push(Output::Close { connection });
+            }
+            return;
+        };
         self.timers.cancel(sent.timer);
         let outcome = match read_status(status) {
             Some(status) => MethodOutcome::Answered { status, payload },
@@ -146,17 +158,35 @@ impl Core {
 
     /// A client has begun to take calls of its methods.
     pub(super) fn takes_methods(&mut self, client: &ClientId) {
-        if !planted("INV10-waiting-calls-are-not-handed-over") {
-            let target = client.clone();
-            self.timers.set(self.now + HAND_OVER_DELAY, Timer::HandOverMethods { target });
+        if planted("INV10-waiting-calls-are-not-handed-over") {
+            return;
         }
+        let delay =
+            if planted("DM09-waiting-calls-are-handed-over-at-once") { Duration::ZERO } else { HAND_OVER_DELAY };
+        self.timers.set(self.now + delay, Timer::HandOverMethods { target: client.clone() });
     }
 
     /// The connection of a client had to give way to a newer one, which must not see its calls.
     pub(super) fn callee_displaced(&mut self, connection: ConnectionId) {
         for sent in self.calls.displaced(connection) {
             self.timers.cancel(sent.timer);
-            self.timed_out(sent);
+            if planted("INV24-newcomer-gets-the-calls-of-the-old") {
+                let Call { target, rid, .. } = &sent.call;
+                let timer = Timer::MethodUnreachable { target: target.clone(), rid: rid.clone() };
+                let timer = self.timers.set(self.now + CLOUD_RESPONSE_TIMEOUT, timer);
+                self.calls.wait(sent.call, timer);
+            } else {
+                self.timed_out(sent);
+            }
+        }
+    }
+
+    /// A callee left: only a planted fault cares.
+    pub(super) fn callee_left(&mut self, connection: ConnectionId) {
+        if planted("INV23-callers-of-who-left-wait-for-ever") {
+            for timer in self.calls.timers_of(connection) {
+                self.timers.cancel(timer);
+            }
         }
     }
 
@@ -189,15 +219,36 @@ impl Core {
 
     fn call_method(&mut self, call: Call, connection: ConnectionId, waited: bool) {
         let Call { rid, request, .. } = &call;
-        self.out.push(Output::CallMethod {
-            connection,
-            rid: rid.clone(),
-            name: request.name.clone(),
-            payload: request.payload.clone(),
-        });
+        let name = if planted("RCV03-names-arrive-in-lower-case") {
+            request.name.to_lowercase()
+        } else {
+            request.name.clone()
+        };
+        let payload = if planted("RCV01-argument-does-not-arrive") {
+            Bytes::from_static(b"null")
+        } else {
+            request.payload.clone()
+        };
+        let mut connections = vec![connection];
+        if planted("RCV05-everybody-who-listens-is-called") || planted("DM10-clients-call-each-other") {
+            connections = self.clients.callees().collect();
+        }
+        if planted("RCV01-request-is-sent-twice") {
+            connections.push(connection);
+        }
+        for connection in connections {
+            let (rid, name, payload) = (rid.clone(), name.clone(), payload.clone());
+            self.out.push(Output::CallMethod { connection, rid, name, payload });
+        }
+        let mut limit = request.response_timeout;
+        if planted("INV11-silent-callee-is-waited-for-too-long") {
+            limit += Duration::from_secs(5);
+        } else if planted("INV11-response-timeout-is-halved") {
+            limit /= 2;
+        }
         let timer = Timer::MethodTimeout { rid: rid.clone() };
-        let timer = self.timers.set(self.now + request.response_timeout, timer);
-        self.calls.send(Sent { call, connection, timer, waited });
+        let timer = self.timers.set(self.now + limit, timer);
+        self.calls.send(Sent { call, connection, timer, waited, passed_over: false });
     }
 
     fn nobody_there(&mut self, call: Call) {
@@ -220,16 +271,27 @@ impl Core {
 
     /// What went wrong is not told to the cloud.
     fn method_returned(&mut self, caller: Caller, outcome: MethodOutcome) {
-        self.out.push(match caller {
+        let said = match caller {
             Caller::Local(caller) => Output::MethodReturned { caller, outcome },
             Caller::Cloud { client, rid } => {
                 let (status, payload) = match outcome {
+                    MethodOutcome::Answered { .. } if planted("CLD01-answers-do-not-reach-the-cloud") => return,
+                    MethodOutcome::Answered { payload, .. } if planted("CLD01-cloud-always-gets-200") => (200, payload),
                     MethodOutcome::Answered { status, payload } => (status, payload),
+                    MethodOutcome::Failed { .. } if planted("CLD04-the-cloud-is-told-404") => (404, Bytes::new()),
                     MethodOutcome::Failed { .. } => (0, Bytes::new()),
                 };
                 Output::AnswerCloudMethod { client, rid, status, payload }
             }
-        });
+        };
+        self.out.push(said);
+    }
+
+    /// Whether a client is on the first connection it ever took calls on: only a planted fault asks.
+    fn on_first_connection(&mut self, client: &ClientId) -> bool {
+        let connection = self.callee(client);
+        let first = *self.calls.first.entry(client.clone()).or_insert(connection);
+        first == connection
     }
 
     /// A GUID that no call had before.

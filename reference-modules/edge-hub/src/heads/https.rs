@@ -4,6 +4,7 @@
 //! - `routes`: which paths there are, and for which verbs.
 //! - `credentials`: who asks, and whether that is so.
 //! - `methods`, `device_scope`, `registry`: the three families of calls, each with a shape of errors of its own.
+//! - `nowhere`: every other path.
 //! - `websocket`: upgrades, which are taken before routes are looked at.
 //! - `answer`: what all answers have in common.
 
@@ -12,6 +13,7 @@ mod credentials;
 mod device_scope;
 pub mod listener;
 mod methods;
+mod nowhere;
 mod registry;
 mod routes;
 mod websocket;

@@ -5,11 +5,13 @@ mod fake_hub;
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Connection;
 use crate::environment::{Environment, Error, WorkloadUri};
 use crate::message::Message;
+use crate::twin::{News, Properties, TwinError};
 use fake_daemon::FakeDaemon;
 use fake_hub::{FakeHub, FromModule, Peer};
 
@@ -207,4 +209,67 @@ async fn sending_over_a_connection_that_is_not_run_is_an_error() {
     let outputs = connection.outputs();
     drop(connection);
     assert_eq!(outputs.send("out", &text("a")).await, Err(Error::Closed));
+}
+
+#[tokio::test]
+async fn a_call_is_answered_under_its_id() {
+    let (mut hub, _daemon, mut connection) = world().await;
+    let mut methods = connection.methods();
+    let module = connection.until(async {
+        let call = methods.next().await.unwrap();
+        assert_eq!((call.name.as_str(), &call.argument), ("a/b", &json!({"n": 1})));
+        call.answer(-7, &json!(["done"])).await
+    });
+    let test = async {
+        let mut peer = hub.accept().await;
+        peer.let_in().await;
+        assert_eq!(peer.subscribed().await, "$iothub/methods/POST/#");
+        peer.publish("$iothub/methods/POST/a/b/?$rid=7-A", "{\"n\":1}").await;
+        assert_eq!(peer.read().await, Some(FromModule::PubAck { packet_id: 1 }));
+        let Some(FromModule::Publish { topic, payload, packet_id }) = peer.read().await else {
+            panic!("the answer comes");
+        };
+        assert_eq!(topic, "$iothub/methods/res/-7/?$rid=7-A");
+        assert_eq!(payload, b"[\"done\"]");
+        peer.acknowledge(packet_id).await;
+        assert_eq!(peer.read().await, Some(FromModule::Disconnect));
+    };
+    assert_eq!(together(module, test).await, Ok(()));
+}
+
+#[tokio::test]
+async fn the_twin_is_read_at_first_and_no_change_is_lost_meanwhile() {
+    let (mut hub, _daemon, mut connection) = world().await;
+    let mut twin = connection.twin();
+    let module = connection.until(async {
+        let whole = Properties { desired: json!({"a": 1}), reported: json!({}) };
+        assert_eq!(twin.next().await.unwrap(), Some(News::Whole(whole)));
+        assert_eq!(twin.next().await.unwrap(), Some(News::Change(json!({"a": null}))));
+        assert!(twin.report(&json!({"b": 2})).await.is_ok());
+        assert!(matches!(twin.report(&json!({"c$": 3})).await, Err(TwinError::Refused(400))));
+        Ok(())
+    });
+    let test = async {
+        let mut peer = hub.accept().await;
+        peer.let_in().await;
+        let filters = [peer.subscribed().await, peer.subscribed().await];
+        assert_eq!(filters, ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#"]);
+        let asked = ["GET/?$rid=1", "PATCH/properties/reported/?$rid=2", "PATCH/properties/reported/?$rid=3"];
+        let answers = ["{\"desired\":{\"a\":1},\"reported\":{}}", "", ""];
+        for (number, (asked, status)) in asked.into_iter().zip([200, 204, 400]).enumerate() {
+            let Some(FromModule::Publish { topic, packet_id, .. }) = peer.read().await else {
+                panic!("request {number} comes");
+            };
+            assert_eq!(topic, format!("$iothub/twin/{asked}"));
+            peer.acknowledge(packet_id).await;
+            if number == 0 {
+                peer.publish("$iothub/twin/PATCH/properties/desired/?$version=2", "{\"a\":null}").await;
+                assert_eq!(peer.read().await, Some(FromModule::PubAck { packet_id: 1 }));
+            }
+            peer.publish(&format!("$iothub/twin/res/{status}/?$rid={}", number + 1), answers[number]).await;
+            assert_eq!(peer.read().await, Some(FromModule::PubAck { packet_id: 1 }));
+        }
+        assert_eq!(peer.read().await, Some(FromModule::Disconnect));
+    };
+    assert_eq!(together(module, test).await, Ok(()));
 }

@@ -39,8 +39,8 @@ pub enum Reading {
     Call(Call),
     /// It is none.
     Refused,
-    /// A strict hub refuses it, the product's lenient reader may take it, and either is right: no strict JSON, nested
-    /// deeper than the product reads, or with a date, which the product spells anew.
+    /// A strict hub refuses it, the product's lenient reader may take it, and either is right: no strict JSON, or nested
+    /// deeper than the product reads.
     Open,
 }
 

@@ -66,7 +66,8 @@ pub fn float(number: f64) -> String {
     }
 }
 
-fn quoted(value: &str, text: &mut String) {
+/// A text with what JSON demands escaped, and the line ends that the product escapes too.
+pub fn quoted(value: &str, text: &mut String) {
     text.push('"');
     for c in value.chars() {
         match c {

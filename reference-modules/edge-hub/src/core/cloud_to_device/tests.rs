@@ -47,7 +47,7 @@ impl Bench {
         self.tell(Input::Subscribed { connection, inputs: false, listening });
     }
 
-    fn from_cloud(&mut self, packet: u16, body: &'static str) {
+    fn cloud_sends(&mut self, packet: u16, body: &'static str) {
         let message = CloudMessage { body: Bytes::from_static(body.as_bytes()), ..CloudMessage::default() };
         self.tell(Input::CloudMessage { client: leaf(), id: id(packet), message });
     }
@@ -89,8 +89,8 @@ fn a_module_is_never_listened_for() {
 fn a_message_is_completed_when_the_device_has_it_and_not_before() {
     let mut bench = Bench::device(LEAF);
     bench.wants(LEAF, ON);
-    bench.from_cloud(3, "a");
-    bench.from_cloud(4, "b");
+    bench.cloud_sends(3, "a");
+    bench.cloud_sends(4, "b");
     let delivered = bench.delivered();
     assert_eq!(delivered.iter().map(|(_, body)| body.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(bench.said(), []);
@@ -104,14 +104,14 @@ fn a_message_is_completed_when_the_device_has_it_and_not_before() {
 fn what_is_not_acknowledged_goes_with_its_connection() {
     let mut bench = Bench::device(LEAF);
     bench.wants(LEAF, ON);
-    bench.from_cloud(3, "a");
+    bench.cloud_sends(3, "a");
     let (delivery, _) = bench.delivered().remove(0);
     bench.tell(Input::Disconnected { connection: LEAF });
     bench.tell(Input::Connected { connection: ConnectionId(8), client: leaf() });
     bench.wants(ConnectionId(8), ON);
     bench.settle(delivery, DeliveryOutcome::Delivered);
     assert_eq!(bench.said(), [Said::Leave(leaf().to_string()), Said::Listen(leaf().to_string(), true)]);
-    bench.from_cloud(3, "a");
+    bench.cloud_sends(3, "a");
     assert_eq!(bench.delivered().len(), 1, "IoT Hub sends it again, and it counts like a new one");
 }
 
@@ -119,7 +119,7 @@ fn what_is_not_acknowledged_goes_with_its_connection() {
 fn a_takeover_leaves_messages_to_iot_hub_as_well() {
     let mut bench = Bench::device(LEAF);
     bench.wants(LEAF, ON);
-    bench.from_cloud(3, "a");
+    bench.cloud_sends(3, "a");
     let (delivery, _) = bench.delivered().remove(0);
     bench.tell(Input::Connected { connection: ConnectionId(8), client: leaf() });
     bench.settle(delivery, DeliveryOutcome::Delivered);
@@ -130,8 +130,8 @@ fn a_takeover_leaves_messages_to_iot_hub_as_well() {
 fn a_known_message_that_comes_again_is_delivered_again() {
     let mut bench = Bench::device(LEAF);
     bench.wants(LEAF, ON);
-    bench.from_cloud(3, "a");
-    bench.from_cloud(3, "a");
+    bench.cloud_sends(3, "a");
+    bench.cloud_sends(3, "a");
     let delivered = bench.delivered();
     assert_eq!(delivered.len(), 2);
     bench.settle(delivered[1].0, DeliveryOutcome::Delivered);
@@ -143,7 +143,7 @@ fn a_message_that_comes_between_two_filters_is_delivered_with_the_second() {
     let mut bench = Bench::device(LEAF);
     bench.wants(LEAF, ON);
     bench.wants(LEAF, OFF);
-    bench.from_cloud(3, "late");
+    bench.cloud_sends(3, "late");
     assert_eq!(bench.delivered(), []);
     bench.wants(LEAF, ON);
     assert_eq!(bench.delivered().len(), 1);
@@ -156,7 +156,7 @@ fn a_message_that_came_too_late_is_free_when_its_device_leaves() {
     let mut bench = Bench::device(LEAF);
     bench.wants(LEAF, ON);
     bench.wants(LEAF, OFF);
-    bench.from_cloud(3, "late");
+    bench.cloud_sends(3, "late");
     bench.said();
     bench.tell(Input::Disconnected { connection: LEAF });
     assert_eq!(bench.said(), [Said::Leave(leaf().to_string())]);
@@ -166,7 +166,7 @@ fn a_message_that_came_too_late_is_free_when_its_device_leaves() {
 fn a_message_the_connection_could_not_pass_on_waits_for_a_filter() {
     let mut bench = Bench::device(LEAF);
     bench.wants(LEAF, ON);
-    bench.from_cloud(3, "a");
+    bench.cloud_sends(3, "a");
     let (delivery, _) = bench.delivered().remove(0);
     bench.settle(delivery, DeliveryOutcome::Failed);
     assert_eq!(bench.said(), []);
@@ -178,7 +178,7 @@ fn a_message_the_connection_could_not_pass_on_waits_for_a_filter() {
 #[test]
 fn nothing_is_delivered_twice_that_iot_hub_sends_again() {
     let mut bench = Bench::device(LEAF);
-    bench.from_cloud(3, "early");
+    bench.cloud_sends(3, "early");
     bench.tell(Input::ListensAgain { client: leaf() });
     bench.wants(LEAF, ON);
     assert_eq!(bench.delivered(), []);
@@ -187,7 +187,7 @@ fn nothing_is_delivered_twice_that_iot_hub_sends_again() {
 #[test]
 fn a_message_for_an_absent_device_stays_with_iot_hub() {
     let mut bench = Bench::with_routes(&[]);
-    bench.from_cloud(3, "a");
+    bench.cloud_sends(3, "a");
     bench.tell(Input::Connected { connection: LEAF, client: leaf() });
     bench.wants(LEAF, ON);
     assert_eq!(bench.said(), [Said::Listen(leaf().to_string(), true)]);

@@ -36,6 +36,8 @@ pub(super) struct Sent {
     pub timer: TimerKey,
     /// Whether it waited for its target: then others may still.
     pub waited: bool,
+    /// Whether an answer was not taken: only a planted fault does that.
+    pub passed_over: bool,
 }
 
 /// All calls that are not over.
@@ -45,6 +47,8 @@ pub struct Calls {
     waiting: HashMap<ClientId, VecDeque<Waiting>>,
     /// By request id.
     sent: HashMap<String, Sent>,
+    /// Where clients took calls first: only a planted fault looks at that.
+    pub(super) first: HashMap<ClientId, Option<ConnectionId>>,
 }
 
 impl Calls {
@@ -88,7 +92,18 @@ impl Calls {
             let other = other.map(|sent| sent.call.rid.clone());
             return other.and_then(|rid| self.sent.remove(&rid));
         }
+        if planted("INV19-first-answer-is-passed-over") {
+            if let Some(sent) = self.sent.get_mut(&folded).filter(|sent| !sent.passed_over) {
+                sent.passed_over = true;
+                return None;
+            }
+        }
         if known { self.sent.remove(&folded) } else { None }
+    }
+
+    /// When the calls that went to a connection are over.
+    pub(super) fn timers_of(&self, connection: ConnectionId) -> Vec<TimerKey> {
+        self.sent.values().filter(|sent| sent.connection == connection).map(|sent| sent.timer).collect()
     }
 
     /// Takes a call that was not answered in time.

@@ -9,6 +9,7 @@ use super::calls::Call;
 use super::{MethodFailure, MethodOutcome};
 use crate::core::Core;
 use crate::core::output::Output;
+use crate::faults::planted;
 use crate::identity::ClientId;
 
 const REFRESH: &str = "RefreshDeviceScopeIdentityCache";
@@ -17,10 +18,15 @@ impl Core {
     /// The hub itself is called.
     pub(super) fn own_method(&mut self, call: Call) {
         if !call.request.name.eq_ignore_ascii_case(REFRESH) {
+            if planted("ENV034-any-method-of-the-hub-is-answered") {
+                let outcome = MethodOutcome::Answered { status: 200, payload: Bytes::new() };
+                return self.method_returned(call.caller, outcome);
+            }
             let message = format!("Method {} is not supported", call.request.name);
             return self.method_returned(call.caller, MethodOutcome::failed(MethodFailure::NotFound, message));
         }
-        let Some(clients) = device_ids(&call.request.payload) else {
+        let lenient = planted("ENV034-argument-of-any-shape-will-do").then(Vec::new);
+        let Some(clients) = device_ids(&call.request.payload).or(lenient) else {
             let message = format!("{REFRESH} needs an object with an array of text, deviceIds");
             return self.method_returned(call.caller, MethodOutcome::failed(MethodFailure::BadRequest, message));
         };

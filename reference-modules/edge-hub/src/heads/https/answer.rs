@@ -36,7 +36,11 @@ pub fn wrong_verb(allowed: &'static str) -> Answer {
 
 /// More was announced, or came, than is read. What else comes on this connection is not read either.
 pub fn too_large() -> Answer {
-    let mut answer = empty(StatusCode::PAYLOAD_TOO_LARGE);
+    let mut answer = empty(if planted("HTTP15-large-body-is-a-bad-request") {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::PAYLOAD_TOO_LARGE
+    });
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }

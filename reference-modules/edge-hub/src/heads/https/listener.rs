@@ -9,18 +9,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::answer::{Answer, empty, not_to_be_sniffed, too_large, wrong_verb};
 use super::routes::Route;
-use super::{device_scope, methods, registry, websocket};
+use super::{device_scope, methods, nowhere, registry, websocket};
 use crate::authenticate::Authenticator;
 use crate::certificate::Shown;
 use crate::engine::Engine;
@@ -87,11 +89,22 @@ impl Head {
     }
 
     async fn serve(self: Arc<Head>, socket: TcpStream) {
+        if planted("HTTP03-plain-requests-are-answered") && !speaks_tls(&socket).await {
+            let answer = service_fn(move |request| {
+                let head = self.clone();
+                async move { Ok::<_, Infallible>(head.answer(request, None).await) }
+            });
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), answer).await;
+            return;
+        }
         let handshake = async {
             socket.set_nodelay(true)?;
             self.tls.accept(socket).await
         };
         let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_secs(10), handshake).await else { return };
+        if planted("HTTP16-what-is-no-request-gets-no-answer") {
+            return self.serve_requests_alone(stream).await;
+        }
         let shown = stream.get_ref().1.peer_certificates().map(|chain| Shown(chain.to_vec()));
         let answer = service_fn(move |request| {
             let (head, shown) = (self.clone(), shown.clone());
@@ -99,6 +112,22 @@ impl Head {
         });
         // A client that breaks off, or speaks something else, has had its answer.
         let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer).await;
+    }
+
+    /// Hangs up on what begins with no verb: only a planted fault does.
+    async fn serve_requests_alone(self: Arc<Head>, mut stream: TlsStream<TcpStream>) {
+        let mut first = [0; 4];
+        let verb = |first: &[u8; 4]| [b"GET ", b"POST", b"PUT ", b"DELE", b"HEAD", b"OPTI", b"PATC"].contains(&first);
+        if stream.read_exact(&mut first).await.is_err() || !verb(&first) {
+            return;
+        }
+        let (rest, sink) = tokio::io::split(stream);
+        let stream = tokio::io::join(AsyncReadExt::chain(std::io::Cursor::new(first), rest), sink);
+        let answer = service_fn(move |request| {
+            let head = self.clone();
+            async move { Ok::<_, Infallible>(head.answer(request, None).await) }
+        });
+        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
     }
 
     async fn answer(&self, request: Request<Incoming>, shown: Option<Shown>) -> Answer {
@@ -114,7 +143,12 @@ impl Head {
     }
 
     async fn routed(&self, found: Option<Route>, asked: Asked) -> Answer {
-        let Some(route) = found else { return empty(StatusCode::NOT_FOUND) };
+        let Some(route) = found else {
+            if asked.parts.headers.get(AUTHORIZATION).is_none() && planted("HTTP01-unknown-path-needs-credentials") {
+                return empty(StatusCode::UNAUTHORIZED);
+            }
+            return nowhere::answer(self, &asked).await;
+        };
         if !route.takes(&asked.parts.method) {
             return wrong_verb(route.verbs().unwrap_or_default());
         }
@@ -163,6 +197,12 @@ impl Asked {
             Err(_) => Err(empty(StatusCode::BAD_REQUEST)),
         }
     }
+}
+
+/// Only a planted fault speaks without TLS.
+async fn speaks_tls(socket: &TcpStream) -> bool {
+    let mut first = [0];
+    socket.peek(&mut first).await.is_ok() && first == [0x16]
 }
 
 fn metrics(metrics: &Metrics) -> Answer {

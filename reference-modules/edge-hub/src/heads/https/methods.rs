@@ -30,9 +30,17 @@ pub async fn call(head: &Head, mut asked: Asked, target: ClientId) -> Answer {
         Err(why) => return refusal(StatusCode::BAD_REQUEST, &why.to_string()),
     };
     if let Err(why) = body.validate() {
+        if planted("INV17-refused-call-goes-out-all-the-same") {
+            let engine = head.engine.clone();
+            tokio::spawn(async move { engine.call(target, body.into()).await });
+        }
         return refusal(StatusCode::BAD_REQUEST, &why.to_string());
     }
-    if let Err(answer) = may_call(head, &asked).await {
+    let caller = match may_call(head, &asked).await {
+        Ok(caller) => caller,
+        Err(answer) => return answer,
+    };
+    if let Some(answer) = refused_by_a_fault(head, &asked, &caller, &target).await {
         return answer;
     }
     match head.engine.call(target, body.into()).await {
@@ -42,16 +50,42 @@ pub async fn call(head: &Head, mut asked: Asked, target: ClientId) -> Answer {
 }
 
 async fn may_call(head: &Head, asked: &Asked) -> Result<ClientId, Answer> {
-    let ill_formed = || refusal(StatusCode::BAD_REQUEST, &format!("Invalid header value for {ACTOR}"));
-    let actor = asked.header(ACTOR).and_then(actor).ok_or_else(ill_formed)?;
-    let here = actor.device == head.settings.identity.device_id;
+    let nameless = if planted("MAUTH01-nameless-caller-is-unauthorized") {
+        StatusCode::UNAUTHORIZED
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    let ill_formed = || refusal(nameless, &format!("Invalid header value for {ACTOR}"));
+    let device = asked.header(ACTOR).filter(|header| !header.is_empty() && planted("MAUTH06-devices-may-call"));
+    let device = device.filter(|header| !header.contains('/')).map(ClientId::device);
+    let is_device = device.is_some();
+    let actor = asked.header(ACTOR).and_then(actor).or(device).ok_or_else(ill_formed)?;
+    let here = actor.device == head.settings.identity.device_id || is_device;
     if !here && !planted("D08-caller-of-another-device-is-let-in") {
         return Err(refusal(StatusCode::UNAUTHORIZED, "Only modules on the same device can invoke DirectMethods"));
     }
     match credentials::prove(head, asked, &actor).await {
+        _ if planted("MAUTH03-callers-need-no-credentials") => Ok(actor),
         Ok(()) => Ok(actor),
         Err(why) => Err(refusal(StatusCode::UNAUTHORIZED, &why)),
     }
+}
+
+/// What some planted faults refuse.
+async fn refused_by_a_fault(head: &Head, asked: &Asked, caller: &ClientId, target: &ClientId) -> Option<Answer> {
+    let not_found = || refusal(StatusCode::NOT_FOUND, &format!("Client {target} not found"));
+    if planted("INV28-callers-are-looked-up-in-the-cloud")
+        && head.scope.refresh_now(std::slice::from_ref(caller)).await.is_err()
+    {
+        return Some(refusal(StatusCode::UNAUTHORIZED, "IoT Hub does not answer"));
+    }
+    if planted("INV29-no-module-calls-itself") && caller == target {
+        return Some(not_found());
+    }
+    if planted("INV30-api-version-is-needed") && !asked.has_parameter("api-version") {
+        return Some(empty(StatusCode::BAD_REQUEST));
+    }
+    (planted("MAUTH05-devices-cannot-be-called") && target.module.is_none()).then(not_found)
 }
 
 /// Two parts; a further slash belongs to the second.
@@ -63,6 +97,9 @@ fn actor(header: &str) -> Option<ClientId> {
 fn told(outcome: MethodOutcome) -> Answer {
     match outcome {
         MethodOutcome::Answered { status, payload } => answered(status, &payload),
+        MethodOutcome::Failed { message, .. } if planted("D02-failures-are-told-with-200") => {
+            refusal(StatusCode::OK, &message)
+        }
         MethodOutcome::Failed { failure, message } => refusal(status_of(failure), &message),
     }
 }
@@ -80,11 +117,19 @@ fn status_of(failure: MethodFailure) -> StatusCode {
 fn answered(status: i32, payload: &Bytes) -> Answer {
     let text = String::from_utf8_lossy(payload);
     let payload = match serde_json::from_slice::<&RawValue>(payload) {
+        Ok(_) if planted("D01-payload-of-an-answer-is-text") => json!(text).to_string(),
+        Err(_) if planted("D17-answer-that-is-no-json-fails") => return empty(StatusCode::INTERNAL_SERVER_ERROR),
+        _ if payload.is_empty() && planted("INV02-empty-answer-is-an-object") => String::from("{}"),
         _ if payload.is_empty() => String::from("null"),
         Ok(_) => text.into_owned(),
         Err(_) => json!(text).to_string(),
     };
-    json(StatusCode::OK, format!(r#"{{"status":{status},"payload":{payload}}}"#))
+    let mut document = format!(r#"{{"status":{status},"payload":{payload}}}"#).into_bytes();
+    if planted("INV04-length-counts-characters") {
+        document.truncate(String::from_utf8_lossy(&document).chars().count());
+    }
+    let of_client = u16::try_from(status).ok().filter(|_| planted("INV01-status-of-the-answer-is-the-clients"));
+    json(of_client.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK), document)
 }
 
 fn refusal(status: StatusCode, why: &str) -> Answer {

@@ -47,7 +47,10 @@ impl Route {
         if raw.iter().any(|segment| segment.is_empty()) {
             return None;
         }
-        let id = |segment: &str| form_decode(&unescape(segment));
+        let id = |segment: &str| match planted("HTTP17-ids-are-decoded-once") {
+            true => unescape(segment),
+            false => form_decode(&unescape(segment)),
+        };
         let words: Vec<String> = raw.iter().map(|segment| unescape(segment).to_lowercase()).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words[..] {
@@ -87,7 +90,7 @@ impl Route {
 
     /// Whether it is for this verb.
     pub fn takes(&self, verb: &Method) -> bool {
-        let any = matches!(self, Route::Methods(_)) && planted("HTTP01-methods-take-any-verb");
+        let any = matches!(self, Route::Methods(_)) && planted("HTTP14-methods-take-any-verb");
         any || self.verbs().is_none_or(|verbs| verbs.split(", ").any(|known| known == verb.as_str()))
     }
 }

@@ -18,7 +18,8 @@ use super::bag::Pairs;
 use super::connect::{self, Accepted};
 use super::listener::Head;
 use super::subscriptions::Subscriptions;
-use super::topics::{self, Class, Publish};
+use super::topics::{self, Class, METHOD_REQUEST, Publish};
+use crate::core::methods::request::MethodRequest;
 use crate::core::{
     CloudMessage, ConnectionId, DeliveryId, DeliveryOutcome, Envelope, Input, Listening, PublishId, Telemetry,
     TwinChange,
@@ -408,6 +409,19 @@ impl Connection<'_> {
             }
             Publish::Dropped if planted("PUB07-unknown-topic-closes-the-connection") => {
                 self.pending.settle_with(number, |due| due.close = true);
+            }
+            Publish::Dropped
+                if publish.topic.starts_with(METHOD_REQUEST) && planted("DM10-clients-call-each-other") =>
+            {
+                let request = MethodRequest {
+                    name: String::from("forged"),
+                    payload: publish.payload,
+                    response_timeout: Duration::from_secs(5),
+                    connect_timeout: Duration::ZERO,
+                };
+                let (engine, client) = (self.head.engine.clone(), self.client.clone());
+                tokio::spawn(async move { engine.call(client, request).await });
+                self.pending.settle_with(number, |_| {});
             }
             Publish::Dropped | Publish::Fault => self.pending.settle_with(number, |_| {}),
         }

@@ -61,7 +61,8 @@ pub enum Class {
 }
 
 const TWIN: &str = "$iothub/twin/";
-const METHOD_REQUEST: &str = "$iothub/methods/POST/";
+/// Begin of the topics of calls.
+pub const METHOD_REQUEST: &str = "$iothub/methods/POST/";
 const METHOD_RESPONSE: &str = "$iothub/methods/res/";
 
 /// Reads the topic of a client's PUBLISH.
