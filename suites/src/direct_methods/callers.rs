@@ -166,6 +166,7 @@ fn holds<'a>(stage: &'a mut Stage, shown: &'a Shown) -> BoxFuture<'a, Result<Opt
         let environment = stage.environment();
         let (header, authorization) = (shown.header(environment), shown.authorization(environment));
         let requirement = match shown {
+            Shown::Header(Some("{}/clerk")) => "METHOD-AUTH-04",
             Shown::Header(_) => "METHOD-AUTH-01",
             Shown::Token(token) if token.is_good() => "METHOD-AUTH-05",
             _ => "METHOD-AUTH-03",
@@ -241,6 +242,7 @@ async fn one_by_one(worker: &mut Worker) -> Result<Outcome, StageError> {
         let header = header.map(|header| header.replace("{}", &edge));
         let requirement = match caller::named(header.as_deref(), &edge) {
             Err(answer) if answer.status() == 401 => "METHOD-AUTH-02",
+            Ok((_, CLERK)) => "METHOD-AUTH-04",
             _ => "METHOD-AUTH-01",
         };
         rows.push((requirement, header, Some(own.clone())));

@@ -125,9 +125,11 @@ impl Drop for Calling {
     }
 }
 
+/// What every controller calls JSON.
+const JSON: &str = "application/json; charset=utf-8";
+
 /// What is wrong with an answer, if anything.
 pub fn wrong(expected: &Answer, answered: &Result<HttpsAnswer, HttpError>) -> Option<String> {
-    const JSON: &str = "application/json; charset=utf-8";
     match answered {
         Err(error) => Some(error.to_string()),
         Ok(answer) if !expected.is(answer.status, &answer.body) => Some(answer.to_string()),
@@ -260,5 +262,7 @@ pub fn judged(
     answered: &Result<HttpsAnswer, HttpError>,
     steps: &[String],
 ) -> Option<Violation> {
+    let mislabelled = answered.as_ref().is_ok_and(|answer| expected.is(answer.status, &answer.body));
+    let requirement = if mislabelled { "HTTP-02" } else { requirement };
     wrong(expected, answered).map(|observed| broken(requirement, expected.to_string(), observed, steps))
 }

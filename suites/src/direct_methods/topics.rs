@@ -1,4 +1,4 @@
-//! The MQTT side of a call. Covers MQTT-DM-01, -02, -06, -10, METHOD-RCV-01, -02.
+//! The MQTT side of a call. Covers MQTT-DM-01, -02, -06, -10, METHOD-RCV-01, -02, -06.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use harness::stage::StageError;
 use serde_json::{Value, json};
 
 use super::ground::{
-    Callee, Calling, METER, OPERATOR, PUMP, VALVE, body, device, judged, module, nothing_else, request,
+    Callee, Calling, METER, OPERATOR, PUMP, VALVE, body, device, judged, module, nothing_else, request, timed,
 };
 use crate::course::{broken, ended};
 use crate::declare::fixed;
@@ -32,6 +32,12 @@ pub fn tests() -> Vec<Test> {
             "direct_methods::topics::answers_to_nothing_are_acknowledged_and_ignored",
             &["MQTT-DM-06", "METHOD-INV-18", "METHOD-INV-19", "METHOD-INV-22"],
             |worker| Box::pin(ignored(worker)),
+        ),
+        fixed(
+            "direct_methods",
+            "direct_methods::topics::a_name_that_makes_no_topic_disturbs_nobody",
+            &["METHOD-RCV-06"],
+            |worker| Box::pin(no_topic(worker)),
         ),
         fixed("direct_methods", "direct_methods::topics::nobody_is_called_over_mqtt", &["MQTT-DM-10"], |worker| {
             Box::pin(published(worker))
@@ -159,6 +165,25 @@ async fn ignored(worker: &mut Worker) -> Result<Outcome, StageError> {
     steps.push("module pump answers the second call once more, and is called a third time".to_owned());
     let nothing = nothing_else(environment, &https, &mut pump).await?;
     Ok(ended(nothing.err().map(|observed| broken("METHOD-INV-18", "the third call is as any other", observed, &steps))))
+}
+
+async fn no_topic(worker: &mut Worker) -> Result<Outcome, StageError> {
+    let environment = worker.stage().await?.environment();
+    let https = Arc::new(environment.https());
+    let mut pump = Callee::listen(environment, &module(PUMP)).await?;
+    let names = ["a#", "a/+/b"];
+    let calls = names.map(|name| {
+        let body = timed(name, &Value::Null, 5, 0).to_string();
+        Calling::begin(&https, request(environment, OPERATOR, &pump.identity, body), deadline::METHOD)
+    });
+    for mut calling in calls {
+        // How this ends is the hub's affair; that it is over shows that nothing more comes of it.
+        let _ = calling.end().await;
+    }
+    let steps = names.map(|name| format!("method {name:?} of module pump is called"));
+    let nothing = nothing_else(environment, &https, &mut pump).await?;
+    let expected = "module pump is still connected, and can be called";
+    Ok(ended(nothing.err().map(|observed| broken("METHOD-RCV-06", expected, observed, &steps))))
 }
 
 /// Topics that name a method, as a client might hope to call one.
