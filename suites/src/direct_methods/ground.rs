@@ -141,7 +141,6 @@ pub fn wrong(expected: &Answer, answered: &Result<HttpsAnswer, HttpError>) -> Op
 
 /// The content type of an answer, when it has a body and does not say that it is JSON in UTF-8.
 fn mistyped(answered: &Result<HttpsAnswer, HttpError>) -> Option<String> {
-    const JSON: &str = "application/json; charset=utf-8";
     let answer = answered.as_ref().ok().filter(|answer| !answer.body.is_empty())?;
     let kind = answer.header("content-type");
     (kind != Some(JSON)).then(|| format!("content type {kind:?}"))
