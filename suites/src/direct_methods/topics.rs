@@ -152,7 +152,11 @@ async fn ignored(worker: &mut Worker) -> Result<Outcome, StageError> {
             return Ok(ended(Some(broken("MQTT-DM-06", "PUBACK", error.to_string(), &steps))));
         }
     }
-    let found = judged(last, &answer::answered("200", b"1"), &first.end().await, &steps).or(judged(
+    let answered = first.end().await;
+    if answered.as_ref().is_ok_and(|answered| answer::answered("201", b"1").is(answered.status, &answered.body)) {
+        last = "METHOD-INV-19";
+    }
+    let found = judged(last, &answer::answered("200", b"1"), &answered, &steps).or(judged(
         "METHOD-INV-19",
         &answer::answered("202", b"1"),
         &second.end().await,
