@@ -141,7 +141,7 @@ impl Core {
     pub(super) fn method_answered(&mut self, connection: ConnectionId, rid: &str, status: &str, payload: Bytes) {
         if planted("INV19-last-answer-counts") && self.calls.hold(connection, rid, status, &payload) {
             let rid = rid.to_lowercase();
-            self.timers.set(self.now + Duration::from_millis(500), Timer::MethodAnswerHeld { rid });
+            self.timers.set(self.now + Duration::from_millis(100), Timer::MethodAnswerHeld { rid });
             return;
         }
         let Some(sent) = self.calls.answered(connection, rid) else {

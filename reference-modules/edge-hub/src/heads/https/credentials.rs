@@ -76,7 +76,7 @@ async fn proven(head: &Head, actor: &ClientId, credentials: Credentials) -> Resu
     if head.authenticator.proves(actor, &credentials).await {
         return Ok(());
     }
-    if planted("MAUTH04-any-module-speaks-for-any") {
+    if planted("MAUTH04-any-module-speaks-for-any") && head.scope.identities.get(actor).is_some() {
         for known in head.scope.identities.all() {
             if known.client.module.is_some() && head.authenticator.proves(&known.client, &credentials).await {
                 return Ok(());
