@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use bytes::Bytes;
+
 use super::Caller;
 use super::request::MethodRequest;
 use crate::core::input::ConnectionId;
@@ -36,8 +38,8 @@ pub(super) struct Sent {
     pub timer: TimerKey,
     /// Whether it waited for its target: then others may still.
     pub waited: bool,
-    /// Whether an answer was not taken: only a planted fault does that.
-    pub passed_over: bool,
+    /// Status and payload of an answer that may still be replaced: only a planted fault holds one.
+    pub held: Option<(String, Bytes)>,
 }
 
 /// All calls that are not over.
@@ -92,13 +94,13 @@ impl Calls {
             let other = other.map(|sent| sent.call.rid.clone());
             return other.and_then(|rid| self.sent.remove(&rid));
         }
-        if planted("INV19-first-answer-is-passed-over") {
-            if let Some(sent) = self.sent.get_mut(&folded).filter(|sent| !sent.passed_over) {
-                sent.passed_over = true;
-                return None;
-            }
-        }
         if known { self.sent.remove(&folded) } else { None }
+    }
+
+    /// Holds an answer in the place of an earlier one: only a planted fault does. Whether it is the first is told.
+    pub(super) fn hold(&mut self, connection: ConnectionId, rid: &str, status: &str, payload: &Bytes) -> bool {
+        let sent = self.sent.get_mut(&rid.to_lowercase()).filter(|sent| sent.connection == connection);
+        sent.is_some_and(|sent| sent.held.replace((status.to_owned(), payload.clone())).is_none())
     }
 
     /// When the calls that went to a connection are over.

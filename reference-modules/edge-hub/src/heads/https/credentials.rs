@@ -37,8 +37,11 @@ pub async fn prove(head: &Head, asked: &Asked, actor: &ClientId) -> Result<(), S
         return by_certificate(head, actor, shown).await;
     }
     let Some(forwarded) = asked.header(FORWARDED) else { return by_token(head, asked, actor).await };
+    if planted("HTTP07-whoever-forwards-a-certificate-is-believed") {
+        return Ok(());
+    }
     let proxy = ClientId::module(head.settings.identity.device_id.clone(), PROXY);
-    if let (Err(why), false) = (by_token(head, asked, &proxy).await, planted("HTTP07-anybody-forwards-certificates")) {
+    if let Err(why) = by_token(head, asked, &proxy).await {
         return Err(format!("Unable to authenticate {proxy} to forward the certificate of {actor} - {why}"));
     }
     let chain = CertificateDer::pem_slice_iter(unescape(forwarded).as_bytes()).filter_map(Result::ok).collect();

@@ -56,11 +56,14 @@ async fn may_call(head: &Head, asked: &Asked) -> Result<ClientId, Answer> {
         StatusCode::BAD_REQUEST
     };
     let ill_formed = || refusal(nameless, &format!("Invalid header value for {ACTOR}"));
-    let device = asked.header(ACTOR).filter(|header| !header.is_empty() && planted("MAUTH06-devices-may-call"));
-    let device = device.filter(|header| !header.contains('/')).map(ClientId::device);
-    let is_device = device.is_some();
-    let actor = asked.header(ACTOR).and_then(actor).or(device).ok_or_else(ill_formed)?;
-    let here = actor.device == head.settings.identity.device_id || is_device;
+    if planted("MAUTH06-devices-may-call") {
+        let device = ClientId::device(asked.header(ACTOR).unwrap_or_default());
+        if credentials::prove(head, asked, &device).await.is_ok() {
+            return Ok(device);
+        }
+    }
+    let actor = asked.header(ACTOR).and_then(actor).ok_or_else(ill_formed)?;
+    let here = actor.device == head.settings.identity.device_id;
     if !here && !planted("D08-caller-of-another-device-is-let-in") {
         return Err(refusal(StatusCode::UNAUTHORIZED, "Only modules on the same device can invoke DirectMethods"));
     }
