@@ -85,6 +85,8 @@ fn as_sent<'a>(
             messages.push(CloudMessage { properties, system, ..CloudMessage::new(stage.mark(), body.clone()) });
         }
         let environment = stage.environment();
+        // What a case left that ended early.
+        environment.iot_hub().purge_queue(VISITOR).await?;
         let mut mailbox = Mailbox::open(environment, VISITOR, false).await?;
         let mut steps = vec!["leaf device visitor connects and subscribes to its messages".to_owned()];
         if let Err(observed) = mailbox.subscribe(1).await {

@@ -59,6 +59,7 @@ async fn tried(stage: &mut Stage, attempts: &[Attempt]) -> Result<Option<Violati
     ];
     // The edge device gets messages in every case, and nobody ever takes them.
     stage.environment().iot_hub().purge_queue("gw7").await?;
+    stage.environment().iot_hub().purge_queue(VISITOR).await?;
     let mut mailbox = Mailbox::open(stage.environment(), VISITOR, false).await?;
     if let Err(observed) = mailbox.subscribe(1).await {
         return Ok(Some(broken("C2D-05", "SUBACK for leaf device visitor", observed, &steps)));
