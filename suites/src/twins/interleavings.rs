@@ -53,7 +53,7 @@ pub fn tests() -> Vec<Test> {
     };
     vec![
         ordeal("twins::interleavings::twins_agree_while_the_cloud_comes_and_goes", || ordeals(2, 0)),
-        ordeal("twins::interleavings::twins_agree_while_the_hub_comes_and_goes", || ordeals(1, 2)),
+        ordeal("twins::interleavings::twins_agree_while_the_hub_comes_and_goes", || ordeals(1, 1)),
     ]
 }
 
