@@ -251,7 +251,9 @@ pub async fn nothing_else(
     let observed = match came {
         Ok(request) if request.name == MARKER => {
             callee.answer(&request.id, "200", "null").await?;
-            let _ = calling.end().await;
+            if let Some(observed) = wrong(&answer::answered("200", b"null"), &calling.end().await) {
+                return Ok(Err(format!("a call that {} answered got {observed}", callee.identity)));
+            }
             match (callee.requests.drain().first(), callee.requests.others.first()) {
                 (Some(other), _) => format!("{} got a request for {:?}", callee.identity, other.name),
                 (None, Some(other)) => format!("{} got a message on {:?}", callee.identity, other.topic),

@@ -126,11 +126,25 @@ async fn ignored(worker: &mut Worker) -> Result<Outcome, StageError> {
     let https = Arc::new(environment.https());
     let mut pump = Callee::listen(environment, &module(PUMP)).await?;
     let valve = Callee::listen(environment, &module(VALVE)).await?;
-    let mut steps = vec!["module pump is called twice, and answers nothing yet".to_owned()];
+    let mut steps = vec!["module pump is called, and answers with 200, then with 201".to_owned()];
+    let request_of =
+        |number: u64| request(environment, OPERATOR, &module(PUMP), body("ask", &json!(number)).to_string());
+    let mut twice = Calling::begin(&https, request_of(0), deadline::METHOD);
+    match pump.next(deadline::METHOD).await {
+        Ok(request) => {
+            pump.answer(&request.id, "200", "1").await?;
+            pump.answer(&request.id, "201", "2").await?;
+        }
+        Err(observed) => return Ok(ended(Some(broken("METHOD-RCV-01", "a request", observed, &steps)))),
+    }
+    let found = judged("METHOD-INV-19", &answer::answered("200", b"1"), &twice.end().await, &steps);
+    if found.is_some() {
+        return Ok(ended(found));
+    }
+    steps.push("it is called twice, and answers nothing yet".to_owned());
     let mut calls = Vec::new();
-    for number in 0..2 {
-        let request = request(environment, OPERATOR, &pump.identity, body("ask", &json!(number)).to_string());
-        let calling = Calling::begin(&https, request, deadline::METHOD);
+    for number in 1..=2 {
+        let calling = Calling::begin(&https, request_of(number), deadline::METHOD);
         match pump.next(deadline::METHOD).await {
             Ok(request) => calls.push((calling, request)),
             Err(observed) => return Ok(ended(Some(broken("METHOD-RCV-01", "a request", observed, &steps)))),

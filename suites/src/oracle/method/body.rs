@@ -76,7 +76,8 @@ struct Draft {
 impl Draft {
     fn take(&mut self, name: &str, value: &str) -> Result<(), Reading> {
         if same_name(name, "methodName") {
-            self.name = Some(text_of(value).ok_or(Reading::Refused)?);
+            // One that is null is none, and a later one may still be.
+            self.name = if value == "null" { None } else { Some(text_of(value).ok_or(Reading::Refused)?) };
         } else if same_name(name, "payload") {
             self.payload = match compact(value) {
                 Compact::Text(text) => Some(text),
@@ -177,6 +178,7 @@ mod tests {
         for body in [r#"{"methodName":"a",}"#, "{'methodName':'a'}", r#"{"methodName":"a"/* b */}"#] {
             assert_eq!(read(body), Reading::Open, "{body}");
         }
+        assert_eq!(call(r#"{"methodName":null,"methodName":"a"}"#).name, "a");
         for body in ["", "null", "[]", "\"a\"", "{\"methodName\":", "{\"methodName\":null}", "nothing"] {
             assert_eq!(read(body), Reading::Refused, "{body}");
         }
