@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::BoxFuture;
 use harness::client::iot_hub::{MessageState, QueuedMessage};
 use harness::deadline;
 use harness::outcome::{Outcome, Violation};
@@ -32,19 +31,12 @@ pub fn tests() -> Vec<Test> {
             &COVERED,
             2,
             attempts,
-            comes_to_nothing,
+            |stage, attempts| Box::pin(tried(stage, attempts)),
         ),
         fixed("rejections", "rejections::refused::every_known_way_is_closed", &COVERED, |worker| {
             Box::pin(closed(worker))
         }),
     ]
-}
-
-fn comes_to_nothing<'a>(
-    stage: &'a mut Stage,
-    attempts: &'a Vec<Attempt>,
-) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
-    Box::pin(tried(stage, attempts))
 }
 
 async fn closed(worker: &mut Worker) -> Result<Outcome, StageError> {

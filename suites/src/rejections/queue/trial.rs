@@ -245,13 +245,13 @@ impl Trial<'_> {
             self.post.stage.environment().iot_hub().lift(outage).await?;
             self.post.steps.push(Step::Mend.to_string());
         }
-        for who in 0..DEVICES.len() {
+        for (who, id) in DEVICES.iter().enumerate() {
             drop(self.mailboxes[who].take());
             if !self.short_lock || self.sent[who].is_empty() {
                 continue;
             }
             self.post.about = "C2D-06";
-            let mut mailbox = self.post.connects(DEVICES[who], false).await?;
+            let mut mailbox = self.post.connects(id, false).await?;
             self.post.subscribes(&mut mailbox, 1).await?;
             let sent = self.sent[who].clone();
             self.post.takes(&mut mailbox, &sent).await?;
