@@ -85,6 +85,10 @@ async fn as_sent(stage: &mut Stage, contents: &[Content]) -> Result<Option<Viola
     if let Err(observed) = mailbox.subscribe(1).await {
         return Ok(Some(broken("C2D-05", "SUBACK", observed, &steps)));
     }
+    // An answer from the cloud shows that the device's earlier connection there is over, and can take no message away.
+    if let Err(observed) = mailbox.look().await {
+        return Ok(Some(broken("C2D-05", "it reads its twin", observed, &steps)));
+    }
     for message in &messages {
         environment.iot_hub().send_to_device(VISITOR, None, message).await?;
         steps.push(format!("the cloud sends {}", told(message)));

@@ -55,6 +55,10 @@ async fn tried(stage: &mut Stage, attempts: &[Attempt]) -> Result<Option<Violati
     if let Err(observed) = mailbox.subscribe(1).await {
         return Ok(Some(broken("C2D-05", "SUBACK for leaf device visitor", observed, &steps)));
     }
+    // The answer shows that the device's earlier connection to the cloud is over, and can take no message away.
+    if let Err(observed) = mailbox.look().await {
+        return Ok(Some(broken("C2D-05", "leaf device visitor reads its twin", observed, &steps)));
+    }
     let mut at_work = match AtWork::begin(stage).await? {
         Ok(at_work) => at_work,
         Err(observed) => return Ok(Some(broken("C2D-02", "SUBACK for module guest", observed, &steps))),

@@ -106,8 +106,14 @@ impl Trial<'_> {
             Step::Leave { who, farewell } => {
                 self.held[who].clear();
                 let mailbox = self.mailboxes[who].take().expect("only who is there can leave");
+                let from = self.post.stage.environment().iot_hub().next_call().await?;
                 let left = if farewell { mailbox.leave().await } else { mailbox.break_off().await };
                 left.map_err(|observed| self.post.stop("the hub ends its side too", observed))?;
+                if !self.world.cut {
+                    // What is sent before that may go the way of the connection that ends.
+                    self.post.about = "C2D-09";
+                    self.post.gone(from, DEVICES[who]).await?;
+                }
             }
             Step::Cut => {
                 let iot_hub = self.post.stage.environment().iot_hub();
