@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::answer::{Answer, empty, json, not_to_be_sniffed, too_large, wrong_verb};
+use super::answer::{Answer, empty, not_to_be_sniffed, too_large, wrong_verb};
 use super::routes::Route;
 use super::{device_scope, methods, nowhere, registry, websocket};
 use crate::authenticate::Authenticator;
