@@ -1,6 +1,6 @@
 //! Identity: who may act as whom, and what becomes of a client whose identity changes.
 //!
-//! - `tokens`: over HTTPS too. `certificates`: either kind of thumbprint.
+//! - `tokens`: over HTTPS too. `renewal`: by connecting anew. `certificates`: either kind of thumbprint.
 //! - `registry`: identities that come, change and go in the cloud. `offline`: without it.
 //! - `connections`: two of one identity. `clients`: what the hub tells of those who are connected.
 //! - [`newcomer`]: identities made by the test that needs them.
@@ -13,12 +13,14 @@ mod connections;
 pub mod newcomer;
 mod offline;
 mod registry;
+mod renewal;
 pub mod tokens;
 
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
     let sections = [
         clients::tests(),
+        renewal::tests(),
         registry::tests(),
         offline::tests(),
         connections::tests(),

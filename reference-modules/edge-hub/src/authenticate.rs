@@ -2,7 +2,8 @@
 //!
 //! Source: Azure/iotedge, `Hub.Core/DeviceScopeAuthenticator.cs`, `Hub.Core/ConnectionReauthenticator.cs`.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
@@ -29,12 +30,13 @@ pub struct Authenticator {
     settings: Arc<Settings>,
     scope: Arc<Scope>,
     authorities: Authorities,
+    first: Mutex<HashMap<ClientId, Credentials>>,
 }
 
 impl Authenticator {
     /// Judges by this scope, and believes these authorities.
     pub fn new(settings: Arc<Settings>, scope: Arc<Scope>, authorities: Authorities) -> Authenticator {
-        Authenticator { settings, scope, authorities }
+        Authenticator { settings, scope, authorities, first: Mutex::default() }
     }
 
     /// Whether credentials prove an identity. Those that do not are looked at again after IoT Hub was asked about it.
@@ -59,6 +61,8 @@ impl Authenticator {
     /// Completes when credentials that were good are so no longer. They are looked at again from time to time, and
     /// when what is known of the identity has changed.
     pub async fn doubts(&self, client: &ClientId, credentials: &Credentials) {
+        let first = planted("AUTH08-first-token-counts-for-ever").then(|| self.first_of(client, credentials));
+        let credentials = first.as_ref().unwrap_or(credentials);
         let mut changes = self.scope.identities.changes();
         // It may have changed since the client came in.
         let mut good = self.known_to_prove(client, credentials);
@@ -83,6 +87,12 @@ impl Authenticator {
             }
         }
         tracing::warn!("{client} has to go: its credentials are no longer good");
+    }
+
+    /// What a client presented when it first came in: only a planted fault asks.
+    fn first_of(&self, client: &ClientId, credentials: &Credentials) -> Credentials {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.entry(client.clone()).or_insert_with(|| credentials.clone()).clone()
     }
 
     /// The identities whose keys sign for a client: its own, and its device's.

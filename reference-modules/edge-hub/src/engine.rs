@@ -395,6 +395,7 @@ impl Worker {
             let committed = self.store.commit();
             if let Err(error) = &committed {
                 tracing::error!("Cannot write to the store: {error}");
+                self.unsaid.iter_mut().for_each(Output::withdraw);
             }
             let appended = std::mem::take(&mut self.appended);
             if appended.is_empty() {

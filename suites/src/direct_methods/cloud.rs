@@ -325,11 +325,47 @@ async fn all_called(
     Ok(None)
 }
 
+/// A call from the cloud to a connection that is replaced by another ends with it: the cloud is told nothing, or hears
+/// nothing when its own connection to the hub was replaced too.
+async fn replaced(environment: &Environment, target: &Identity) -> Result<Option<Violation>, StageError> {
+    let mut older = Callee::listen(environment, target).await?;
+    let steps = [
+        format!("the cloud calls {target}, which does not answer"),
+        "it connects again, in the place of that connection, and subscribes".to_owned(),
+    ];
+    let (device, module) = named(environment, target);
+    let call = MethodCall { connect_timeout_secs: Some(CONNECT_SECS), ..MethodCall::new("ask", json!(1)) };
+    let call = call.answered_within(5);
+    let (result, (came, newer)) = tokio::join!(environment.iot_hub().invoke(device, module, &call), async {
+        let came = older.next(PATIENT).await;
+        (came, Callee::listen(environment, target).await)
+    });
+    let mut newer = newer?;
+    if let Err(observed) = came {
+        return Ok(Some(broken("METHOD-CLD-01", "the call comes", observed, &steps)));
+    }
+    let nothing = match &result {
+        Ok(result) => *result == MethodResult { status: 0, payload: Value::Null },
+        Err(error) => error.code().as_deref() == Some("504101"),
+    };
+    if !nothing {
+        let expected = "status 0 and no payload, or no answer (504101)";
+        return Ok(Some(broken("METHOD-CLD-04", expected, told(&result), &steps)));
+    }
+    let again = newer.requests.drain();
+    let observed = again.first().map(|request| format!("a request for {:?}", request.name));
+    Ok(observed.map(|observed| broken("METHOD-INV-24", "the old call does not come to it", observed, &steps)))
+}
+
 /// After a client unsubscribed or left, a call that still reaches the hub is answered with nothing, and before long
 /// none does.
 async fn withdrawn(worker: &mut Worker) -> Result<Outcome, StageError> {
     let environment = worker.stage().await?.environment();
     for target in [module(PUMP), device(METER)] {
+        let found = replaced(environment, &target).await?;
+        if found.is_some() {
+            return Ok(ended(found));
+        }
         for leaves in [false, true] {
             let mut callee = Callee::listen(environment, &target).await?;
             let mut steps = vec![format!("{target} listens, and the cloud calls it")];

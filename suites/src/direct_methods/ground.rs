@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::course::broken;
-use crate::oracle::method::Answer;
+use crate::oracle::method::{Answer, answer};
 
 /// A module that is called.
 pub const PUMP: &str = "pump";
@@ -33,9 +33,12 @@ pub const OPERATOR: &str = "operator";
 /// Another one.
 pub const CLERK: &str = "clerk";
 
+/// The module that may hand on certificates of others.
+pub const PROXY: &str = "IoTEdgeAPIProxy";
+
 /// Everybody above. No stage connects them.
 pub fn guests() -> Vec<(Identity, Credential)> {
-    let modules = [PUMP, VALVE, FAN, OPERATOR, CLERK].map(module);
+    let modules = [PUMP, VALVE, FAN, OPERATOR, CLERK, PROXY].map(module);
     modules.into_iter().chain([device(METER)]).map(|identity| (identity, Credential::Keys)).collect()
 }
 
@@ -132,9 +135,28 @@ const JSON: &str = "application/json; charset=utf-8";
 pub fn wrong(expected: &Answer, answered: &Result<HttpsAnswer, HttpError>) -> Option<String> {
     match answered {
         Err(error) => Some(error.to_string()),
-        Ok(answer) if !expected.is(answer.status, &answer.body) => Some(answer.to_string()),
-        Ok(answer) if answer.body.is_empty() || answer.header("content-type") == Some(JSON) => None,
-        Ok(answer) => Some(format!("{answer}, of content type {:?}", answer.header("content-type"))),
+        Ok(answer) => (!expected.is(answer.status, &answer.body)).then(|| answer.to_string()),
+    }
+}
+
+/// The content type of an answer, when it has a body and does not say that it is JSON in UTF-8.
+fn mistyped(answered: &Result<HttpsAnswer, HttpError>) -> Option<String> {
+    let answer = answered.as_ref().ok().filter(|answer| !answer.body.is_empty())?;
+    let kind = answer.header("content-type");
+    (kind != Some(JSON)).then(|| format!("content type {kind:?}"))
+}
+
+/// The requirement that an answer breaks which is not that of a callee with this status and payload.
+pub fn broken_by(status: &str, payload: &str, answered: &Result<HttpsAnswer, HttpError>) -> &'static str {
+    let told = answered.as_ref().ok().filter(|answer| answer.status == 200);
+    let json = told.and_then(HttpsAnswer::json);
+    let read = answer::status_of(status);
+    match json {
+        _ if read.is_none() => "METHOD-INV-27",
+        _ if payload.is_empty() => "METHOD-INV-02",
+        None if told.is_some() && !payload.is_ascii() => "METHOD-INV-04",
+        Some(body) if read.is_some() && body["status"].as_i64() == read.map(i64::from) => "METHOD-INV-03",
+        _ => "METHOD-INV-01",
     }
 }
 
@@ -262,7 +284,7 @@ pub fn judged(
     answered: &Result<HttpsAnswer, HttpError>,
     steps: &[String],
 ) -> Option<Violation> {
-    let mislabelled = answered.as_ref().is_ok_and(|answer| expected.is(answer.status, &answer.body));
-    let requirement = if mislabelled { "HTTP-02" } else { requirement };
-    wrong(expected, answered).map(|observed| broken(requirement, expected.to_string(), observed, steps))
+    let wrong = wrong(expected, answered).map(|observed| broken(requirement, expected.to_string(), observed, steps));
+    let mistyped = || mistyped(answered).map(|observed| broken("HTTP-02", "JSON in UTF-8", observed, steps));
+    wrong.or_else(mistyped)
 }

@@ -191,8 +191,13 @@ async fn in_turn(ground: &Ground<'_>) -> Found {
     ];
     let mut first = ground.call(&target, &timed("ask", &json!(1), 5, 10), PATIENT);
     let mut second = ground.call(&target, &timed("ask", &json!(2), 5, 10), PATIENT);
-    // Begun behind them: when this one has its answer, they wait at the hub.
-    let _ = ground.call(&target, &timed("ask", &json!(3), 5, 1), PATIENT).end().await;
+    // Nothing tells that a call waits; but when one that was made after them has waited for a second, they do.
+    let third = ground.call(&target, &timed("ask", &json!(3), 5, 1), deadline::METHOD);
+    let second_long = (Duration::from_secs(1), Duration::from_secs(1));
+    let expected = answer::not_found(&client_id(ground.environment, &target));
+    if let Some(found) = ends(third, "METHOD-INV-09", &expected, second_long, &steps).await {
+        return Ok(Some(found));
+    }
     let mut fan = Callee::listen(ground.environment, &target).await?;
     let listens = Instant::now();
     let mut asked = Vec::new();

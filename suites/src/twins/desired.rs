@@ -34,7 +34,7 @@ pub fn tests() -> Vec<Test> {
             "twins",
             "twins::desired::changes_arrive_once_and_in_order_and_lead_to_the_clouds_document",
             &["TWIN-DES-01", "TWIN-DES-02", "TWIN-DES-03", "TWIN-DES-12", "TWIN-DES-13", "MQTT-TWIN-12"],
-            4,
+            2,
             ground::blueprint,
             changes,
             |stage, changes| Box::pin(play(stage, changes)),

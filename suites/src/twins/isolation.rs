@@ -1,5 +1,7 @@
 //! Everybody has a twin of his own: the edge device, its modules, the devices below. Covers TWIN-ISO and TWIN-RPT-15.
 
+use harness::client::https::{CALLER, HttpsRequest};
+use harness::deadline;
 use harness::runner::{Test, Worker};
 use harness::stage::Stage;
 use serde_json::json;
@@ -11,12 +13,22 @@ use crate::oracle::twin;
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    vec![fixed(
-        "twins",
-        "twins::isolation::everybody_has_a_twin_of_his_own",
-        &["TWIN-ISO-01", "TWIN-RPT-15"],
-        |worker: &mut Worker| Box::pin(async move { tale::outcome(apart(ground::stage(worker).await?).await) }),
-    )]
+    vec![
+        fixed(
+            "twins",
+            "twins::isolation::no_request_over_https_reads_or_changes_a_twin",
+            &["TWIN-ISO-03"],
+            |worker: &mut Worker| {
+                Box::pin(async move { tale::outcome(over_https(ground::stage(worker).await?).await) })
+            },
+        ),
+        fixed(
+            "twins",
+            "twins::isolation::everybody_has_a_twin_of_his_own",
+            &["TWIN-ISO-01", "TWIN-RPT-15"],
+            |worker: &mut Worker| Box::pin(async move { tale::outcome(apart(ground::stage(worker).await?).await) }),
+        ),
+    ]
 }
 
 const ALL: [Party; 4] = [ALPHA, BETA, LEAF, GATEWAY];
@@ -59,6 +71,42 @@ async fn apart(stage: &mut Stage) -> Told {
     let told = alone(&mut tale, &actors, &known).await;
     ground::mend(&mut tale, stage, outage).await?;
     told
+}
+
+/// The paths and verbs of twins as IoT Hub has them, and some that would suit.
+async fn over_https(stage: &mut Stage) -> Told {
+    let mut tale = Tale::about("TWIN-ISO-03");
+    let mark = ground::tick();
+    desire(&mut tale, stage, ALPHA, &json!({ "secret": mark })).await?;
+    let actor = Actor::enter(stage, ALPHA).await?;
+    let before = actor.get(&mut tale).await?;
+    let (environment, owner) = (stage.environment(), ALPHA.identity());
+    let https = environment.https();
+    let paths = [
+        "/twins/gw7/modules/alpha",
+        "/twins/gw7/modules/alpha/properties/desired",
+        "/twins/gw7",
+        "/twins/leaf1",
+        "/devices/gw7/modules/alpha/twin",
+        "/devices/leaf1/twin",
+        "/modules/alpha/twin",
+        "/twin",
+    ];
+    let patch = json!({ "properties": { "desired": { "secret": 0 }, "reported": { "secret": 0 } } }).to_string();
+    for path in paths {
+        for verb in ["GET", "PUT", "PATCH", "POST", "DELETE"] {
+            let request = HttpsRequest::new(verb, format!("{path}?api-version=2021-04-12"));
+            let request = request.token(environment.token(&owner)).header(CALLER, ALPHA.client_id());
+            let request = if verb == "GET" { request } else { request.json(patch.clone()) };
+            tale.step(format!("{ALPHA} asks over HTTPS: {request}"));
+            let answer = https.send(&request, deadline::CONNECT).await;
+            let answer = answer.map_err(|why| tale.broken("TWIN-ISO-03", "an answer that refuses", why.to_string()))?;
+            tale.saw(ALPHA, format!("{request} is answered {}", answer.status));
+            tale.hold(answer.status >= 400, "TWIN-ISO-03", "it is refused", answer.status.to_string())?;
+        }
+    }
+    let after = actor.get(&mut tale).await?;
+    tale.hold(after.same(&before), "TWIN-ISO-03", format!("the twin as it was: {before}"), after.to_string())
 }
 
 /// What is stored of somebody, and what waits for the cloud, is his alone.

@@ -53,6 +53,12 @@ pub fn tests() -> Vec<Test> {
         ),
         fixed(
             "twins",
+            "twins::validation::arrays_are_values_and_hold_no_nulls",
+            &["TWIN-VAL-09", "TWIN-VAL-10", "MQTT-TWIN-04"],
+            |worker: &mut Worker| Box::pin(async move { tale::outcome(arrays(ground::stage(worker).await?).await) }),
+        ),
+        fixed(
+            "twins",
             "twins::validation::a_payload_that_is_not_json_is_answered_500",
             &["MQTT-TWIN-05"],
             |worker: &mut Worker| Box::pin(async move { tale::outcome(nonsense(ground::stage(worker).await?).await) }),
@@ -177,6 +183,28 @@ async fn traceless(stage: &mut Stage) -> Told {
     actor.report(&mut tale, &json!({ "last": bad })).await?;
     let kept = json!({ "good": good, "o": {"x": 1}, "i": null, "last": bad });
     comes_to_have(&mut tale, stage, BETA, "TWIN-VAL-11", &kept).await
+}
+
+async fn arrays(stage: &mut Stage) -> Told {
+    let mut tale = Tale::about("TWIN-VAL-09");
+    let actor = Actor::enter(stage, untouched::MEASURED).await?;
+    let rows = [
+        (204, "TWIN-VAL-09", r#"{"v":[]}"#),
+        (204, "TWIN-VAL-09", r#"{"v":[1,"a",[true,{}]]}"#),
+        (204, "TWIN-VAL-09", r#"{"v":[{"x":1}]}"#),
+        (204, "TWIN-VAL-10", r#"{"v":null}"#),
+        (204, "TWIN-VAL-10", r#"{"o":{"v":null,"p":{"v":null}}}"#),
+        (400, "TWIN-VAL-09", r#"{"v":[null]}"#),
+        (400, "TWIN-VAL-09", r#"{"v":[1,[2,null]]}"#),
+        (400, "TWIN-VAL-09", r#"{"v":[{"x":null}]}"#),
+        (400, "TWIN-VAL-09", r#"{"o":{"v":[{"y":{"x":null}}]}}"#),
+    ];
+    for (status, requirement, patch) in rows {
+        tale.step(format!("{} reports {patch}", untouched::MEASURED));
+        let answer = actor.send(&mut tale, patch).await?;
+        tale.hold(answer.status == status, requirement, status.to_string(), answer.status.to_string())?;
+    }
+    Ok(())
 }
 
 async fn nonsense(stage: &mut Stage) -> Told {

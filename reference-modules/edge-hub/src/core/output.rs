@@ -272,3 +272,14 @@ pub enum Output {
     /// Something to warn of.
     Warn(String),
 }
+
+impl Output {
+    /// What it promises is not stored: an update of reported properties has failed then.
+    pub fn withdraw(&mut self) {
+        if let Output::TwinResponse { status, .. } = self {
+            if *status == super::twins::STORED {
+                *status = 500;
+            }
+        }
+    }
+}

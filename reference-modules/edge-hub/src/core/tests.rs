@@ -43,13 +43,17 @@ pub(super) fn settings() -> CoreSettings {
 impl Bench {
     /// Routes by a local configuration; module `sender` is connected.
     pub(super) fn with_routes(routes: &[&str]) -> Bench {
+        Bench::with(routes, settings())
+    }
+
+    pub(super) fn with(routes: &[&str], settings: CoreSettings) -> Bench {
         let routes: serde_json::Map<String, serde_json::Value> =
             routes.iter().enumerate().map(|(number, route)| (format!("r{number}"), (*route).into())).collect();
         let document = serde_json::json!({
             "schemaVersion": "1.1", "routes": routes, "storeAndForwardConfiguration": {"timeToLiveSecs": 7200},
         });
         let local_configuration = Some(document.to_string());
-        let core = Core::new(CoreSettings { local_configuration, ..settings() });
+        let core = Core::new(CoreSettings { local_configuration, ..settings });
         let mut bench = Bench {
             core,
             now: Timestamp::from_millis(1_000_000),

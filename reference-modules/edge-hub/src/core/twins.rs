@@ -34,7 +34,7 @@ pub(crate) use patch::read as read_patch;
 use state::ClientTwin;
 
 /// Status of an update that was stored.
-const STORED: u16 = 204;
+pub(super) const STORED: u16 = 204;
 
 /// All twins of clients.
 #[derive(Debug, Default)]

@@ -15,6 +15,7 @@ pub const IDS: &[&str] = &[
     "AUTH011-nobody-is-believed-without-iot-hub",
     "AUTH011-scope-goes-with-the-process",
     "AUTH013-older-thumbprints-are-not-known",
+    "AUTH08-first-token-counts-for-ever",
     "CONN02-subscriptions-outlive-their-connection",
     "CONN03-connected-client-is-not-reported",
     "CONN03-time-of-connecting-is-missing",

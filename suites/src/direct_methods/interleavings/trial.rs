@@ -12,7 +12,9 @@ use harness::outcome::Moment;
 use harness::stage::{Stage, StageError};
 use serde_json::Value;
 
-use super::super::ground::{Callee, Calling, PROMPT, client_id, module, nothing_else, payload, request, timed, wrong};
+use super::super::ground::{
+    Callee, Calling, PROMPT, broken_by, client_id, module, nothing_else, payload, request, timed, wrong,
+};
 use super::marked;
 use super::model::{State, World};
 use super::step::{CALLEES, CALLERS, Departure, Fraud, Step, callee};
@@ -260,10 +262,11 @@ impl<'a> Trial<'a> {
         self.world.answer(call);
         let expected = answer::answered(&status.to_string(), payload.as_bytes());
         let answered = self.end_of(call).await;
-        let requirement = match (shouted, payload.is_empty()) {
-            (true, _) => "METHOD-INV-20",
-            (false, true) => "METHOD-INV-02",
-            (false, false) => "METHOD-INV-01",
+        let told = |answer: &HttpsAnswer| answer.status == 200;
+        let requirement = match &answered {
+            // That an answer counts at all is another matter than what it says.
+            answered if shouted && !answered.as_ref().is_ok_and(told) => "METHOD-INV-20",
+            answered => broken_by(&status.to_string(), &payload, answered),
         };
         Ok(self.judge(requirement, call, &expected, &answered))
     }
@@ -302,7 +305,7 @@ impl<'a> Trial<'a> {
 
     async fn end_of(&mut self, call: usize) -> Result<HttpsAnswer, HttpError> {
         let mut calling = self.made[call].calling.take().expect("each call ends once");
-        calling.end().await
+        deadline::METHOD.wait(format!("the end of call {call}"), calling.end()).await?
     }
 
     fn judge(

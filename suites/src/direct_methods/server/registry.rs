@@ -1,18 +1,20 @@
 //! What devices ask of the registry, and hubs below of the scope. Covers HTTP-09 to -12.
 
 use harness::client::https::{HttpsAnswer, HttpsClient, HttpsRequest};
+use harness::client::sas;
 use harness::deadline;
-use harness::environment::Environment;
+use harness::environment::{Environment, Handshake};
 use harness::observe::history::Identity;
 use harness::outcome::{Outcome, Violation};
 use harness::runner::{Test, Worker};
 use harness::stage::StageError;
 use serde_json::{Value, json};
 
-use super::super::ground::{METER, OPERATOR, device, module, shown};
+use super::super::ground::{METER, OPERATOR, PROXY, device, module, shown};
 use super::{Answered, Wanted};
 use crate::course::{broken, ended};
 use crate::declare::fixed;
+use crate::mqtt_head::guest::OWN_CERTIFICATE;
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
@@ -22,6 +24,12 @@ pub fn tests() -> Vec<Test> {
             "direct_methods::server::registry::a_device_keeps_its_own_modules",
             &["HTTP-09", "HTTP-10", "HTTP-11"],
             |worker| Box::pin(modules_of_a_device(worker)),
+        ),
+        fixed(
+            "direct_methods",
+            "direct_methods::server::registry::a_certificate_speaks_for_its_device",
+            &["HTTP-06", "HTTP-07"],
+            |worker| Box::pin(by_certificate(worker)),
         ),
         fixed(
             "direct_methods",
@@ -92,6 +100,7 @@ async fn strangers(environment: &Environment, https: &HttpsClient) -> Option<Vio
         for (verb, target, body) in [
             ("GET", format!("/devices/{METER}/modules{VERSION}"), None),
             ("GET", format!("/devices/{edge}/modules{VERSION}"), None),
+            ("GET", format!("/devices/{edge}/modules/{OPERATOR}{VERSION}"), None),
             ("GET", format!("/devices/{METER}/modules/probe1{VERSION}"), None),
             ("PUT", format!("/devices/{METER}/modules/probe1{VERSION}"), Some(body.clone())),
             ("DELETE", format!("/devices/{METER}/modules/probe1{VERSION}"), None),
@@ -127,6 +136,44 @@ async fn life(environment: &Environment, https: &HttpsClient, one: &str) -> Opti
     let answered = ask(environment, https, "GET", one, &meter, None).await;
     (!right(&answered, |answer| answer.status == 404))
         .then(|| broken("HTTP-11", "status 404, as the cloud says", shown(&answered), &steps))
+}
+
+/// A device that is known by its certificate asks with it; what else it shows is not looked at. From another's hands the
+/// certificate is good only when the proxy module hands it on.
+async fn by_certificate(worker: &mut Worker) -> Result<Outcome, StageError> {
+    let environment = worker.stage().await?.environment();
+    let asker = device(OWN_CERTIFICATE);
+    let certificate = environment.certificate(&asker).ok_or_else(|| StageError::Absent(format!("{asker}")))?;
+    let target = format!("/devices/{OWN_CERTIFICATE}/modules{VERSION}");
+    let ask = |authorization: Option<String>, forwarded: bool| {
+        let mut request = HttpsRequest::new("GET", target.as_str());
+        if let Some(token) = authorization {
+            request = request.token(token);
+        }
+        if forwarded {
+            request = request.header("x-ms-edge-clientcert", sas::escape(&certificate.certificate_chain_pem));
+        }
+        request
+    };
+    let with = environment.https_with(Handshake { version: None, certificate: Some(certificate) })?;
+    let without = environment.https();
+    let of = |id: &str| Some(environment.token(&module(id)));
+    let rows = [
+        ("HTTP-06", "its certificate", &with, ask(None, false), 200),
+        ("HTTP-06", "its certificate and a token of module operator", &with, ask(of(OPERATOR), false), 200),
+        ("HTTP-06", "its certificate and what is no token", &with, ask(Some("nonsense".to_owned()), false), 200),
+        ("HTTP-07", "its certificate in a header, from module operator", &without, ask(of(OPERATOR), true), 401),
+        ("HTTP-07", "its certificate in a header, from nobody", &without, ask(None, true), 401),
+        ("HTTP-07", "its certificate in a header, from the proxy", &without, ask(of(PROXY), true), 200),
+    ];
+    for (requirement, shows, https, request, status) in rows {
+        let steps = [format!("GET {target} with {shows}")];
+        let answered = https.send(&request, deadline::METHOD).await;
+        if !right(&answered, |answer| answer.status == status) {
+            return Ok(ended(Some(broken(requirement, format!("status {status}"), shown(&answered), &steps))));
+        }
+    }
+    Ok(Outcome::Conforms)
 }
 
 async fn scope(worker: &mut Worker) -> Result<Outcome, StageError> {

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use super::super::tests::{Bench, SENDER};
+use super::super::tests::{Bench, SENDER, settings};
 use super::*;
-use crate::core::{Input, Listening};
+use crate::core::{CoreSettings, Input, Listening};
 
 const PUBLISH: PublishId = PublishId { connection: SENDER, number: 1 };
 
 impl Bench {
     /// IoT Hub can be reached, and one client is there.
     fn online() -> Bench {
-        let mut bench = Bench::with_routes(&[]);
+        Bench::online_with(settings())
+    }
+
+    fn online_with(settings: CoreSettings) -> Bench {
+        let mut bench = Bench::with(&[], settings);
         bench.tell(Input::TwinsRemembered(Vec::new()));
         bench.tell(Input::UpstreamConnected);
         bench
@@ -124,6 +128,16 @@ fn a_read_that_is_refused_is_answered_with_what_is_stored() {
     bench.answer(request, 429, "");
     assert_eq!(bench.responses(), [(200, String::from(r#"{"desired":{},"reported":{}}"#))]);
     assert_eq!(bench.probes(), 0, "it was an answer");
+}
+
+#[test]
+fn a_strong_read_shows_what_iot_hub_has_not_taken_yet() {
+    let mut bench = Bench::online_with(CoreSettings { strong_twin_reads: true, ..settings() });
+    bench.patch(r#"{"x":1}"#);
+    bench.get();
+    bench.answer_read(FIRST);
+    let strong = r#"{"desired":{"a":1,"$version":1},"reported":{"$version":1,"x":1}}"#;
+    assert_eq!(bench.responses()[1], (200, strong.into()));
 }
 
 #[test]
