@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use harness::client::http::HttpError;
 use harness::client::https::{HttpsAnswer, HttpsClient, HttpsRequest};
 use harness::deadline;
@@ -108,11 +107,8 @@ fn bodies() -> impl Strategy<Value = String> {
     })
 }
 
-fn reads<'a>(stage: &'a mut Stage, text: &'a String) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
-    Box::pin(async move {
-        let mut ground = Ground::stand(stage).await?;
-        ground.judge("METHOD-INV-16", text).await
-    })
+async fn reads(stage: &mut Stage, text: &str) -> Result<Option<Violation>, StageError> {
+    Ground::stand(stage).await?.judge("METHOD-INV-16", text).await
 }
 
 /// A callee, and a client to call it.
