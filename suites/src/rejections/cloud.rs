@@ -48,6 +48,29 @@ pub async fn settle(
     }
 }
 
+/// Waits until a device has no connection to the cloud, as far as the calls from number `from` on tell.
+///
+/// # Errors
+/// In the inner result, that it still has one.
+pub async fn gone(iot_hub: &IotHub, from: u64, id: &str) -> Result<Result<(), Expired>, StageError> {
+    let began = Instant::now();
+    loop {
+        let calls = iot_hub.calls(from).await?;
+        let of_it =
+            |call: &&Value| call["client_id"] == id && (call["call"] == "disconnect" || call["accepted"] == true);
+        let latest =
+            calls.iter().rev().filter(of_it).find(|call| call["call"] == "connect" || call["call"] == "disconnect");
+        if latest.is_none_or(|call| call["call"] == "disconnect") {
+            return Ok(Ok(()));
+        }
+        if began.elapsed() > deadline::OUTCOME.limit {
+            let what = format!("the end of {id}'s connection to the cloud");
+            return Ok(Err(Expired { deadline: deadline::OUTCOME, what }));
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// Calls from number `from` on that have to do with messages to devices or with files, of anybody but this leaf device's
 /// messages.
 ///

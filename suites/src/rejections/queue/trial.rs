@@ -21,6 +21,7 @@ pub const DEVICES: [&str; 2] = [ANNA, BERT];
 /// [`StageError`] when nothing can be said.
 pub async fn play(stage: &mut Stage, case: &Case) -> Result<Option<Violation>, StageError> {
     post::begin(stage, if case.short_lock { SHORT_LOCK } else { LONG_LOCK }).await?;
+    let from = stage.environment().iot_hub().next_call().await?;
     let post = Post { stage, about: "C2D-05", steps: Vec::new() };
     let mut trial = Trial {
         post,
@@ -30,6 +31,7 @@ pub async fn play(stage: &mut Stage, case: &Case) -> Result<Option<Violation>, S
         sent: [Vec::new(), Vec::new()],
         held: [Vec::new(), Vec::new()],
         outage: None,
+        from,
     };
     if case.short_lock {
         trial.post.steps.push(format!("the cloud's lock on a message ends after {} ms", SHORT_LOCK.as_millis()));
@@ -55,6 +57,8 @@ struct Trial<'s> {
     /// What each got on its connection at QoS 1 and has not acknowledged, in order; copies too.
     held: [Vec<Mail>; 2],
     outage: Option<u64>,
+    /// Number of the first call of the case.
+    from: u64,
 }
 
 impl Trial<'_> {
@@ -106,13 +110,15 @@ impl Trial<'_> {
             Step::Leave { who, farewell } => {
                 self.held[who].clear();
                 let mailbox = self.mailboxes[who].take().expect("only who is there can leave");
-                let from = self.post.stage.environment().iot_hub().next_call().await?;
                 let left = if farewell { mailbox.leave().await } else { mailbox.break_off().await };
                 left.map_err(|observed| self.post.stop("the hub ends its side too", observed))?;
-                if !self.world.cut {
+                if self.listens(who) {
                     // What is sent before that may go the way of the connection that ends.
+                    let gone = cloud::gone(self.post.stage.environment().iot_hub(), self.from, DEVICES[who]).await?;
                     self.post.about = "C2D-09";
-                    self.post.gone(from, DEVICES[who]).await?;
+                    gone.map_err(|expired| {
+                        self.post.stop("its connection to the cloud ends too", expired.to_string())
+                    })?;
                 }
             }
             Step::Cut => {
@@ -194,11 +200,7 @@ impl Trial<'_> {
         let expected = format!("leaf device {} reads its twin from the cloud, and nothing comes before", DEVICES[who]);
         for mail in looked.map_err(|observed| self.post.stop(&expected, observed))? {
             if !self.may_come_again(who, &mail) {
-                let subscribed = self.world.devices[who]
-                    .connection
-                    .as_ref()
-                    .is_some_and(|connection| connection.subscribed.is_some());
-                self.post.about = match subscribed {
+                self.post.about = match self.listens(who) {
                     _ if self.is_of(1 - who, &mail) => "C2D-11",
                     true => "C2D-06",
                     false => "C2D-09",
@@ -212,12 +214,16 @@ impl Trial<'_> {
         Ok(())
     }
 
+    /// Whether the model has a device subscribed to its messages.
+    fn listens(&self, who: usize) -> bool {
+        self.world.devices[who].connection.as_ref().is_some_and(|connection| connection.subscribed.is_some())
+    }
+
     /// Whether this is a message that was handed out and whose lock may have ended.
     fn may_come_again(&self, who: usize, mail: &Mail) -> bool {
         let device = &self.world.devices[who];
-        let listens = device.connection.as_ref().is_some_and(|connection| connection.subscribed.is_some());
         let known = self.sent[who].iter().position(|message| mail.is(DEVICES[who], message));
-        self.short_lock && listens && known.is_some_and(|number| device.messages[number] != State::Waiting)
+        self.short_lock && self.listens(who) && known.is_some_and(|number| device.messages[number] != State::Waiting)
     }
 
     fn is_of(&self, who: usize, mail: &Mail) -> bool {
