@@ -3,7 +3,7 @@
 //! - `tokens`: over HTTPS too. `renewal`: by connecting anew. `certificates`: either kind of thumbprint.
 //! - `registry`: identities that come, change and go in the cloud. `offline`: without it.
 //! - `connections`: two of one identity. `clients`: what the hub tells of those who are connected.
-//! - [`newcomer`]: identities made by the test that needs them.
+//! - `own`: twins over HTTPS. [`newcomer`]: identities made by the test that needs them.
 
 use harness::runner::Test;
 
@@ -12,6 +12,7 @@ mod clients;
 mod connections;
 pub mod newcomer;
 mod offline;
+mod own;
 mod registry;
 mod renewal;
 pub mod tokens;
@@ -26,6 +27,7 @@ pub fn tests() -> Vec<Test> {
         connections::tests(),
         tokens::tests(),
         certificates::tests(),
+        own::tests(),
     ];
     sections.into_iter().flatten().collect()
 }

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::BoxFuture;
 use harness::client::iot_hub::{MessageState, QueuedMessage};
 use harness::deadline;
 use harness::outcome::{Outcome, Violation};
@@ -32,19 +31,12 @@ pub fn tests() -> Vec<Test> {
             &COVERED,
             2,
             attempts,
-            comes_to_nothing,
+            |stage, attempts| Box::pin(tried(stage, attempts)),
         ),
         fixed("rejections", "rejections::refused::every_known_way_is_closed", &COVERED, |worker| {
             Box::pin(closed(worker))
         }),
     ]
-}
-
-fn comes_to_nothing<'a>(
-    stage: &'a mut Stage,
-    attempts: &'a Vec<Attempt>,
-) -> BoxFuture<'a, Result<Option<Violation>, StageError>> {
-    Box::pin(tried(stage, attempts))
 }
 
 async fn closed(worker: &mut Worker) -> Result<Outcome, StageError> {
@@ -63,6 +55,10 @@ async fn tried(stage: &mut Stage, attempts: &[Attempt]) -> Result<Option<Violati
     let mut mailbox = Mailbox::open(stage.environment(), VISITOR, false).await?;
     if let Err(observed) = mailbox.subscribe(1).await {
         return Ok(Some(broken("C2D-05", "SUBACK for leaf device visitor", observed, &steps)));
+    }
+    // The answer shows that the device's earlier connection to the cloud is over, and can take no message away.
+    if let Err(observed) = mailbox.look().await {
+        return Ok(Some(broken("C2D-05", "leaf device visitor reads its twin", observed, &steps)));
     }
     let mut at_work = match AtWork::begin(stage).await? {
         Ok(at_work) => at_work,

@@ -106,8 +106,14 @@ impl Trial<'_> {
             Step::Leave { who, farewell } => {
                 self.held[who].clear();
                 let mailbox = self.mailboxes[who].take().expect("only who is there can leave");
+                let from = self.post.stage.environment().iot_hub().next_call().await?;
                 let left = if farewell { mailbox.leave().await } else { mailbox.break_off().await };
                 left.map_err(|observed| self.post.stop("the hub ends its side too", observed))?;
+                if !self.world.cut {
+                    // What is sent before that may go the way of the connection that ends.
+                    self.post.about = "C2D-09";
+                    self.post.gone(from, DEVICES[who]).await?;
+                }
             }
             Step::Cut => {
                 let iot_hub = self.post.stage.environment().iot_hub();
@@ -245,13 +251,13 @@ impl Trial<'_> {
             self.post.stage.environment().iot_hub().lift(outage).await?;
             self.post.steps.push(Step::Mend.to_string());
         }
-        for who in 0..DEVICES.len() {
+        for (who, id) in DEVICES.iter().enumerate() {
             drop(self.mailboxes[who].take());
             if !self.short_lock || self.sent[who].is_empty() {
                 continue;
             }
             self.post.about = "C2D-06";
-            let mut mailbox = self.post.connects(DEVICES[who], false).await?;
+            let mut mailbox = self.post.connects(id, false).await?;
             self.post.subscribes(&mut mailbox, 1).await?;
             let sent = self.sent[who].clone();
             self.post.takes(&mut mailbox, &sent).await?;

@@ -1,4 +1,4 @@
-//! Paths that lead nowhere. An IoT Hub has some of them, for messages to devices and for files; the product has none,
+//! Paths that lead nowhere. An IoT Hub has some of them, for messages, files and twins; the product has none of those,
 //! and says so before it looks at who asks.
 
 use hyper::header::AUTHORIZATION;
@@ -22,6 +22,9 @@ pub async fn answer(head: &Head, asked: &Asked) -> Answer {
     }
     if files && planted("FILE04-upload-is-passed-on") {
         head.upstream.pass_on(asked.parts.method.clone(), asked.parts.uri.path(), token.unwrap_or_default()).await;
+    }
+    if path.starts_with("/twins/") && asked.parts.method == Method::GET && planted("ISO03-twins-are-read-over-https") {
+        return json(StatusCode::OK, r#"{"properties":{"desired":{"$version":1},"reported":{"$version":1}}}"#);
     }
     if path.contains("/messages/") && asked.parts.method == Method::GET && planted("C2D12-messages-can-be-asked-for") {
         return empty(StatusCode::NO_CONTENT);
