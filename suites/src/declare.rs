@@ -81,7 +81,7 @@ where
     test(suite, name, requirements, weight, body)
 }
 
-/// As [`property`], on a stage of their own kind.
+/// As [`property()`], on a stage of their own kind.
 pub fn property_on<S>(
     suite: &'static str,
     name: &str,

@@ -1,7 +1,7 @@
 //! Twins as documents: how a body is read and written again, merged and compared, and which patch a hub takes.
 //!
 //! - [`text`]: from bytes to a document and back.
-//! - [`merge`]: patches applied; the patch that leads from one document to another.
+//! - [`mod@merge`]: patches applied; the patch that leads from one document to another.
 //! - [`patch`]: the limits of a reported patch.
 //!
 //! Source: Azure/iotedge `Hub.Core/twin/ReportedPropertiesValidator.cs`, `Edge.Util/JsonEx.cs`, as recorded in
