@@ -27,7 +27,7 @@ pub struct Fault {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Thoroughness {
-    /// The run of about a minute.
+    /// The run of a minute or two.
     #[default]
     Quick,
     /// The run that takes real minutes.
