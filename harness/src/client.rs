@@ -9,3 +9,11 @@ pub mod mqtt;
 pub mod property_bag;
 pub mod raw_mqtt;
 pub mod sas;
+pub mod websocket;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What a protocol is spoken on: TLS, or a WebSocket within it.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static> Stream for S {}

