@@ -15,6 +15,7 @@ pub use rumqttc::QoS;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::stream::Carrier;
 use super::websocket;
 use crate::deadline::{self, Expired};
 use crate::observe::wire_log::{Direction, WireLog};
@@ -25,8 +26,6 @@ pub mod twin;
 /// What a client presents in CONNECT, and where.
 #[derive(Clone)]
 pub struct Login {
-    /// Name or address of the hub: dialled, and checked against its certificate.
-    pub host: String,
     /// Client id.
     pub client_id: String,
     /// User name.
@@ -37,25 +36,13 @@ pub struct Login {
     pub clean_session: bool,
     /// Will: topic and payload.
     pub will: Option<(String, Bytes)>,
-    /// What it is spoken in.
+    /// What carries the packets.
     pub carrier: Carrier,
     /// Trust for the hub's certificate.
     pub tls: Arc<rustls::ClientConfig>,
     /// Where its packets are noted.
     pub wire: WireLog,
 }
-
-/// What MQTT is spoken in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carrier {
-    /// TLS, at the port of MQTT.
-    Tls,
-    /// A WebSocket, at this port of HTTPS.
-    WebSocket(u16),
-}
-
-/// MQTT over TLS.
-const PORT: u16 = 8883;
 
 /// A PUBLISH from the hub, as it came.
 #[derive(Debug, Clone)]
@@ -107,14 +94,15 @@ impl MqttClient {
     /// [`ConnectError::Refused`] with the CONNACK code, or why there was no CONNACK.
     pub async fn connect(login: Login) -> Result<Self, ConnectError> {
         let tls = TlsConfiguration::Rustls(login.tls);
-        let (broker, transport) = match login.carrier {
-            Carrier::Tls => (login.host, Transport::tls_with_config(tls)),
+        let (broker, port, transport) = match login.carrier {
+            Carrier::Tls(address) => (address.ip().to_string(), address.port(), Transport::tls_with_config(tls)),
             // The library asks for the sub-protocol `mqtt`, and insists on it.
-            Carrier::WebSocket(port) => {
-                (format!("wss://{}:{port}{}", login.host, websocket::PATH), Transport::wss_with_config(tls))
+            Carrier::WebSocket(address) => {
+                let url = format!("wss://{address}{}", websocket::PATH);
+                (url, address.port(), Transport::wss_with_config(tls))
             }
         };
-        let mut options = MqttOptions::new(login.client_id.clone(), broker, PORT);
+        let mut options = MqttOptions::new(login.client_id.clone(), broker, port);
         options
             .set_transport(transport)
             .set_credentials(login.user_name, login.password)

@@ -20,8 +20,8 @@ use tokio_rustls::TlsConnector;
 pub mod packet;
 pub mod received;
 
-use super::Stream;
 use super::mqtt::Login;
+use super::stream::ByteStream;
 use super::websocket::UpgradeError;
 use crate::deadline::{self, Deadline, Expired};
 use crate::observe::wire_log::{Direction, WireLog};
@@ -31,7 +31,7 @@ pub use received::Packet;
 /// A connection to the MQTT head, spoken byte by byte.
 pub struct RawMqtt {
     name: String,
-    stream: Box<dyn Stream>,
+    stream: Box<dyn ByteStream>,
     buffer: BytesMut,
     log: WireLog,
 }
@@ -72,7 +72,7 @@ impl RawMqtt {
     }
 
     /// A connection on a stream that is open.
-    pub fn on(name: &str, stream: impl Stream, log: WireLog) -> Self {
+    pub fn on(name: &str, stream: impl ByteStream + 'static, log: WireLog) -> Self {
         Self { name: name.to_owned(), stream: Box::new(stream), buffer: BytesMut::new(), log }
     }
 

@@ -382,7 +382,8 @@ fn the_line_of_a_large_run_fits_into_80_columns() {
     let tests: Vec<_> = tests.collect();
     let mut record = Record::new(sample::catalogue());
     let mut console = Console::new(paper.clone(), Style::TERMINAL);
-    let judged = Event::CasesJudged { test: tests[0].name.clone(), transport: tests[0].transport.clone(), done: 77_777 };
+    let judged =
+        Event::CasesJudged { test: tests[0].name.clone(), transport: tests[0].transport.clone(), done: 77_777 };
     for event in [sample::started(tests), judged] {
         record.observe(&event);
         console.observe(&event, &record).expect("paper takes everything");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use harness::client::raw_mqtt::RawMqtt;
-use harness::client::websocket::{MQTT, PATH, UpgradeError};
+use harness::client::websocket::{MQTT, Upgrade, UpgradeError};
 use harness::deadline;
 use harness::environment::Environment;
 use harness::outcome::{Outcome, Violation};
@@ -64,7 +64,7 @@ async fn disabled(worker: &mut Worker) -> Result<Outcome, StageError> {
     });
     let up = up.await;
     let listens = environment.listens().await;
-    let upgraded = environment.websocket(PATH, &[MQTT]).await;
+    let upgraded = environment.websocket(Upgrade { protocols: MQTT, ..Upgrade::default() }).await;
     environment.stop().await;
     up?;
     let steps = [told(&settings), "its metrics page answers".to_owned()];
@@ -73,7 +73,7 @@ async fn disabled(worker: &mut Worker) -> Result<Outcome, StageError> {
         return Ok(ended(Some(broken("MQTT-CFG-01", expected, "it is accepted", &steps))));
     }
     let observed = match upgraded {
-        Err(UpgradeError::Refused { status: 400, .. }) => return Ok(Outcome::Conforms),
+        Err(UpgradeError::Status(400)) => return Ok(Outcome::Conforms),
         Err(error) => error.to_string(),
         Ok(_) => "status 101".to_owned(),
     };

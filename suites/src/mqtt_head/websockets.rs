@@ -5,11 +5,12 @@
 //! WebSocket too is seen by running the suites over `mqtt-ws`.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use harness::client::raw_mqtt::{Packet, packet};
-use harness::client::websocket::{MQTT, Message, PATH, UpgradeError, WebSocket};
+use harness::client::websocket::{MQTT, Message, PATH, Upgrade, UpgradeError, WebSocket};
 use harness::deadline::{self, Deadline, Expired};
 use harness::environment::Environment;
 use harness::outcome::{Outcome, Violation};
@@ -50,21 +51,18 @@ pub fn tests() -> Vec<Test> {
             &["MQTT-WS-05"],
             |worker| Box::pin(text(worker)),
         )),
-        slow(once(fixed(
-            "mqtt_head",
-            "mqtt_head::websockets::the_hub_does_not_ping",
-            &["MQTT-WS-06"],
-            |worker| Box::pin(idle(worker)),
-        ))),
+        slow(once(fixed("mqtt_head", "mqtt_head::websockets::the_hub_does_not_ping", &["MQTT-WS-06"], |worker| {
+            Box::pin(idle(worker))
+        }))),
     ]
 }
 
 /// A WebSocket in which packets are looked for, across the borders of its messages.
 struct Tunnel {
     socket: WebSocket,
+    /// The sub-protocol of the answer.
+    protocol: Option<String>,
     buffer: BytesMut,
-    /// Pings of the hub.
-    pings: usize,
 }
 
 /// What comes next.
@@ -86,13 +84,13 @@ impl fmt::Display for Next {
 }
 
 impl Tunnel {
-    async fn open(environment: &Environment, path: &str, offered: &[&str]) -> Result<Self, UpgradeError> {
-        let socket = environment.websocket(path, offered).await?;
-        Ok(Self { socket, buffer: BytesMut::new(), pings: 0 })
+    async fn open(environment: &Environment, path: &str, protocols: &str) -> Result<Self, UpgradeError> {
+        let (socket, protocol) = environment.websocket(Upgrade { path, protocols }).await?;
+        Ok(Self { socket, protocol, buffer: BytesMut::new() })
     }
 
     async fn send(&mut self, bytes: &[u8]) {
-        self.socket.send(Message::binary(bytes.to_vec())).await;
+        self.socket.send_message(Message::binary(bytes.to_vec())).await;
     }
 
     async fn next(&mut self, limit: Deadline) -> Result<Next, Expired> {
@@ -100,10 +98,9 @@ impl Tunnel {
             if let Some(packet) = Packet::take(&mut self.buffer) {
                 return Ok(Next::Packet(packet));
             }
-            match self.socket.next(limit).await? {
+            match self.socket.next_message(limit).await? {
                 Some(Message::Binary(bytes)) => self.buffer.extend_from_slice(&bytes),
-                Some(Message::Ping(_)) => self.pings += 1,
-                Some(Message::Pong(_) | Message::Close(_)) => {}
+                Some(Message::Ping(_) | Message::Pong(_) | Message::Close(_)) => {}
                 Some(other) => return Ok(Next::Foreign(format!("a WebSocket message of another kind: {other:?}"))),
                 None => return Ok(Next::End),
             }
@@ -145,16 +142,16 @@ fn accepted(packet: &Packet) -> bool {
 async fn upgraded(worker: &mut Worker) -> Result<Outcome, StageError> {
     let environment = worker.stage().await?.environment();
     for (requirement, path, offered) in [
-        ("MQTT-WS-01", PATH, &[MQTT][..]),
-        ("MQTT-WS-01", PATH, &["MQTT"]),
-        ("MQTT-WS-01", PATH, &["chat", "mqttv3", MQTT]),
-        ("MQTT-WS-03", "/$iothub/websocket?iothub-no-client-cert=true", &[MQTT]),
-        ("MQTT-WS-03", "/other", &[MQTT]),
-        ("MQTT-WS-03", "/", &[MQTT]),
-        ("MQTT-WS-03", "/twins/gw7/modules/pump/methods", &[MQTT]),
+        ("MQTT-WS-01", PATH, MQTT),
+        ("MQTT-WS-01", PATH, "MQTT"),
+        ("MQTT-WS-01", PATH, "chat, mqttv3, mqtt"),
+        ("MQTT-WS-03", "/$iothub/websocket?iothub-no-client-cert=true", MQTT),
+        ("MQTT-WS-03", "/other", MQTT),
+        ("MQTT-WS-03", "/", MQTT),
+        ("MQTT-WS-03", "/twins/gw7/modules/pump/methods", MQTT),
     ] {
         let steps = [
-            format!("an upgrade to WebSocket at {path}, with sub-protocols {}", offered.join(", ")),
+            format!("an upgrade to WebSocket at {path}, with sub-protocols {offered}"),
             "in it, CONNECT of module guest".to_owned(),
         ];
         let expected = "status 101 with sub-protocol mqtt, then CONNACK 0x00";
@@ -165,9 +162,9 @@ async fn upgraded(worker: &mut Worker) -> Result<Outcome, StageError> {
     Ok(Outcome::Conforms)
 }
 
-async fn speaks(environment: &Environment, path: &str, offered: &[&str]) -> Result<(), String> {
+async fn speaks(environment: &Environment, path: &str, offered: &str) -> Result<(), String> {
     let mut tunnel = Tunnel::open(environment, path, offered).await.map_err(|error| error.to_string())?;
-    match tunnel.socket.sub_protocol() {
+    match tunnel.protocol.as_deref() {
         Some(MQTT) => {}
         Some(other) => return Err(format!("status 101 with sub-protocol {other}")),
         None => return Err("status 101 without a sub-protocol".to_owned()),
@@ -177,12 +174,12 @@ async fn speaks(environment: &Environment, path: &str, offered: &[&str]) -> Resu
 
 async fn refused(worker: &mut Worker) -> Result<Outcome, StageError> {
     let environment = worker.stage().await?.environment();
-    for offered in [&[][..], &["chat"], &["mqttv3.1", "xmqtt", "AMQPWSB11"]] {
-        let steps = [format!("an upgrade to WebSocket with sub-protocols {}", offered.join(", "))];
+    for offered in ["", "chat", "mqttv3.1, xmqtt, AMQPWSB11"] {
+        let steps = [format!("an upgrade to WebSocket with sub-protocols {offered:?}")];
         let observed = match Tunnel::open(environment, PATH, offered).await {
-            Err(UpgradeError::Refused { status: 400, .. }) => continue,
+            Err(UpgradeError::Status(400)) => continue,
             Err(other) => other.to_string(),
-            Ok(tunnel) => format!("status 101 with sub-protocol {:?}", tunnel.socket.sub_protocol()),
+            Ok(tunnel) => format!("status 101 with sub-protocol {:?}", tunnel.protocol),
         };
         return Ok(ended(Some(broken("MQTT-WS-02", "status 400", observed, &steps))));
     }
@@ -219,7 +216,7 @@ async fn borders(worker: &mut Worker) -> Result<Outcome, StageError> {
 }
 
 async fn dialogue(stage: &mut Stage, messages: &[Vec<u8>]) -> Result<Result<(), String>, StageError> {
-    let mut tunnel = match Tunnel::open(stage.environment(), PATH, &[MQTT]).await {
+    let mut tunnel = match Tunnel::open(stage.environment(), PATH, MQTT).await {
         Ok(tunnel) => tunnel,
         Err(error) => return Ok(Err(error.to_string())),
     };
@@ -268,14 +265,14 @@ async fn text(worker: &mut Worker) -> Result<Outcome, StageError> {
 
 /// What shows that a connection outlives a text.
 async fn stands(environment: &Environment, text: &str) -> Option<String> {
-    let mut tunnel = match Tunnel::open(environment, PATH, &[MQTT]).await {
+    let mut tunnel = match Tunnel::open(environment, PATH, MQTT).await {
         Ok(tunnel) => tunnel,
         Err(error) => return Some(error.to_string()),
     };
     if let Err(observed) = tunnel.enter(environment).await {
         return Some(observed);
     }
-    tunnel.socket.send(Message::text(text)).await;
+    tunnel.socket.send_message(Message::text(text)).await;
     tunnel.send(&packet::PINGREQ).await;
     match tunnel.next(deadline::CLOSED).await {
         Ok(Next::End) => None,
@@ -298,7 +295,7 @@ async fn idle(worker: &mut Worker) -> Result<Outcome, StageError> {
 }
 
 async fn pinged(environment: &Environment) -> Result<(), String> {
-    let mut tunnel = Tunnel::open(environment, PATH, &[MQTT]).await.map_err(|error| error.to_string())?;
+    let mut tunnel = Tunnel::open(environment, PATH, MQTT).await.map_err(|error| error.to_string())?;
     tunnel.enter(environment).await?;
     let began = Instant::now();
     while began.elapsed() < WITHOUT_PINGS {
@@ -307,7 +304,7 @@ async fn pinged(environment: &Environment) -> Result<(), String> {
         tunnel.send(&packet::PINGREQ).await;
         tunnel.until(Packet::is_pingresp).await?;
     }
-    match tunnel.pings {
+    match tunnel.socket.pings().load(Ordering::Relaxed) {
         0 => Ok(()),
         pings => Err(format!("{pings} WebSocket pings in {:.0} s", began.elapsed().as_secs_f64())),
     }

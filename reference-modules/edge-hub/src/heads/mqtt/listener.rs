@@ -88,8 +88,7 @@ impl Head {
     /// The time until CONNECT includes that in which the stream opens.
     async fn converse<S: Stream>(&self, opening: impl Future<Output = Option<Opened<S>>>) {
         let limit = self.settings.mqtt.connect_arrival_timeout;
-        let until =
-            limit.filter(|_| !planted("CONN15-silent-connection-stays")).map(|limit| Instant::now() + limit);
+        let until = limit.filter(|_| !planted("CONN15-silent-connection-stays")).map(|limit| Instant::now() + limit);
         let Some(mut opened) = within(until, opening).await else { return };
         let first = connect::arrive(&mut opened.stream, self.settings.mqtt.max_inbound_message_bytes);
         let Some(first) = within(until, first).await else {

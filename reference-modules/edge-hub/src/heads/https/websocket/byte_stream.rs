@@ -67,9 +67,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
         loop {
             match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 Some(Ok(Message::Binary(bytes))) => {
-                    return Poll::Ready(Ok(
-                        if planted("WS04-message-holds-one-packet") { first_packet(bytes) } else { bytes }
-                    ));
+                    return Poll::Ready(Ok(if planted("WS04-message-holds-one-packet") {
+                        first_packet(bytes)
+                    } else {
+                        bytes
+                    }));
                 }
                 Some(Ok(Message::Text(text)))
                     if self.text == Text::Taken || planted("WS05-text-is-taken-for-bytes") =>
