@@ -19,10 +19,10 @@ use crate::core::{Core, CoreSettings};
 use crate::dial::{ConnectTo, Dialler};
 use crate::engine::{Engine, Milestone, now};
 use crate::faults::planted;
-use crate::heads::{https, mqtt};
+use crate::heads::{amqp, https, mqtt};
 use crate::metrics::Metrics;
 use crate::scope::client::Scope;
-use crate::settings::Settings;
+use crate::settings::{AMQPS_PORT, Settings};
 use crate::store::Store;
 use crate::upstream::{Context, Upstream};
 use crate::workload::{ServerCertificate, Workload};
@@ -99,6 +99,8 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
     let authenticator = Arc::new(Authenticator::new(settings.clone(), scope.clone(), authorities));
     let mqtt =
         Arc::new(mqtt::listener::Head::new(settings.clone(), engine.clone(), authenticator.clone(), tls.clone()));
+    let amqp =
+        Arc::new(amqp::listener::Head::new(settings.clone(), engine.clone(), authenticator.clone(), tls.clone()));
     let in_websockets = settings.mqtt.enabled || planted("CFG01-websockets-are-served-all-the-same");
     let https = https::listener::Head {
         settings: settings.clone(),
@@ -109,8 +111,9 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
         metrics,
         tls,
         mqtt: in_websockets.then(|| mqtt.clone()),
+        amqp: settings.amqp.enabled.then(|| amqp.clone()),
     };
-    let mut heads = Some((mqtt, https));
+    let mut heads = Some((mqtt, amqp.clone(), https));
 
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -118,8 +121,8 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
             () = &mut shutdown => break,
             milestone = reached.recv() => match milestone {
                 Some(Milestone::Ready) => {
-                    if let Some((mqtt, https)) = heads.take() {
-                        open(&options.listen, &settings, mqtt, https, &mut tasks).await?;
+                    if let Some(heads) = heads.take() {
+                        open(&options.listen, &settings, heads, &mut tasks).await?;
                     }
                 }
                 Some(Milestone::CannotStart(reason)) => {
@@ -131,20 +134,22 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
         }
     }
     tracing::info!("Stopping the protocol heads...");
+    amqp.stop().await;
     tasks.shutdown().await;
     engine.stop().await;
     tracing::info!("Shutdown complete.");
     Ok(())
 }
 
+type Heads = (Arc<mqtt::listener::Head>, Arc<amqp::listener::Head>, https::listener::Head);
+
 async fn open(
     listen: &IpAddr,
     settings: &Settings,
-    mqtt: Arc<mqtt::listener::Head>,
-    https: https::listener::Head,
+    (mqtt, amqp, https): Heads,
     tasks: &mut JoinSet<()>,
 ) -> io::Result<()> {
-    tracing::info!("Starting protocol heads - (MQTT, HTTPS)");
+    tracing::info!("Starting protocol heads - (MQTT, AMQP, HTTPS)");
     let named = |what: &'static str, port: u16| {
         move |error: io::Error| io::Error::new(error.kind(), format!("{what} on {listen}:{port}: {error}"))
     };
@@ -152,6 +157,11 @@ async fn open(
         let address = SocketAddr::new(*listen, MQTT_PORT);
         tasks.spawn(mqtt.listen(address).await.map_err(named("MQTT", MQTT_PORT))?);
         tracing::info!("Started MQTT head");
+    }
+    if settings.amqp.enabled || planted("ENV01-amqp-is-served-all-the-same") {
+        let port = if planted("ENV02-amqp-port-cannot-be-set") { AMQPS_PORT } else { settings.amqp.port };
+        tasks.spawn(amqp.listen(SocketAddr::new(*listen, port)).await.map_err(named("AMQP", port))?);
+        tracing::info!("Started AMQP head");
     }
     let address = SocketAddr::new(*listen, settings.metrics_port);
     let page = https.metrics.clone().listen(address, settings.https_port);

@@ -2,6 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub mod amqp;
 pub mod https;
 pub mod mqtt;
 

@@ -27,7 +27,7 @@ use crate::authenticate::Authenticator;
 use crate::certificate::Shown;
 use crate::engine::Engine;
 use crate::faults::planted;
-use crate::heads::mqtt;
+use crate::heads::{amqp, mqtt};
 use crate::metrics::Metrics;
 use crate::scope::client::Scope;
 use crate::settings::Settings;
@@ -57,6 +57,8 @@ pub struct Head {
     pub tls: TlsAcceptor,
     /// Takes WebSockets for connections, unless it is turned off.
     pub mqtt: Option<Arc<mqtt::listener::Head>>,
+    /// And so does this one.
+    pub amqp: Option<Arc<amqp::listener::Head>>,
 }
 
 /// A request whose body is still to come, and what its sender showed in the handshake.

@@ -24,8 +24,13 @@ use super::answer::{Answer, empty};
 use super::listener::Head;
 use crate::certificate::Shown;
 use crate::faults::planted;
-use crate::heads::mqtt;
+use crate::heads::{amqp, mqtt};
 use byte_stream::{ByteStream, Text};
+
+/// Sub-protocol of MQTT.
+const MQTT: &str = "mqtt";
+/// Sub-protocol of AMQP.
+const AMQP: &str = "AMQPWSB10";
 
 /// The path that Microsoft's clients ask for.
 const SDK_PATH: &str = "/$iothub/websocket";
@@ -42,33 +47,34 @@ pub fn is_upgrade<B>(request: &Request<B>) -> bool {
 
 /// A head that takes a WebSocket for a connection.
 enum Spoken {
-    /// MQTT in binary messages.
+    /// MQTT, in binary messages.
     Mqtt(Arc<mqtt::listener::Head>),
+    /// AMQP, in messages of any kind.
+    Amqp(Arc<amqp::listener::Head>),
 }
 
 impl Spoken {
     /// The head behind the name of a sub-protocol, in any letter case.
     fn find(head: &Head, name: &str) -> Option<Spoken> {
-        let mqtt = || head.mqtt.clone().map(Spoken::Mqtt);
-        if planted("WS01-mqtt-is-not-upgraded") {
-            return None;
+        if name.eq_ignore_ascii_case(AMQP) {
+            return head.amqp.clone().map(Spoken::Amqp);
         }
-        if name.eq_ignore_ascii_case("mqtt") || planted("WS02-unknown-sub-protocol-is-taken-for-mqtt") {
-            return mqtt();
-        }
-        None
+        let mqtt = name.eq_ignore_ascii_case(MQTT) || planted("WS02-unknown-sub-protocol-is-taken-for-mqtt");
+        head.mqtt.clone().filter(|_| mqtt && !planted("WS01-mqtt-is-not-upgraded")).map(Spoken::Mqtt)
     }
 
     /// The name of the sub-protocol, as the answer has it.
     fn name(&self) -> &'static str {
         match self {
-            Spoken::Mqtt(_) => "mqtt",
+            Spoken::Mqtt(_) => MQTT,
+            Spoken::Amqp(_) => AMQP,
         }
     }
 
     async fn serve(self, socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>, shown: Option<Shown>) {
         match self {
             Spoken::Mqtt(head) => head.serve_opened(ByteStream::new(socket, Text::Refused), shown).await,
+            Spoken::Amqp(head) => head.serve(ByteStream::new(socket, Text::Taken), shown).await,
         }
     }
 }

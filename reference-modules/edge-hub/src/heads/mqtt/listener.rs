@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::result_code::ConnectReturnCode;
@@ -16,7 +15,6 @@ use super::connect::{self, Opened};
 use super::connection;
 use crate::authenticate::Authenticator;
 use crate::certificate::Shown;
-use crate::core::ConnectionId;
 use crate::engine::Engine;
 use crate::faults::planted;
 use crate::heads::Stream;
@@ -36,13 +34,12 @@ pub struct Head {
     pub authenticator: Arc<Authenticator>,
     /// Speaks TLS.
     pub tls: TlsAcceptor,
-    connections: AtomicU64,
 }
 
 impl Head {
     /// A head without connections.
     pub fn new(settings: Arc<Settings>, engine: Engine, authenticator: Arc<Authenticator>, tls: TlsAcceptor) -> Head {
-        Head { settings, engine, authenticator, tls, connections: AtomicU64::new(0) }
+        Head { settings, engine, authenticator, tls }
     }
 
     /// Binds, and returns what accepts connections for ever.
@@ -97,13 +94,8 @@ impl Head {
         };
         let Some(accepted) = connect::judge(self, opened, first).await else { return };
         let (client, credentials) = (accepted.client.clone(), accepted.credentials.clone());
-        let doubted = std::pin::pin!(self.authenticator.doubts(&client, &credentials));
+        let doubted = std::pin::pin!(self.authenticator.doubts(&client, &credentials, false));
         connection::run(self, accepted, doubted).await;
-    }
-
-    /// Names a connection. A later one of the same identity is newer, whatever else is done first.
-    pub fn next_connection(&self) -> ConnectionId {
-        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 
