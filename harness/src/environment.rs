@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::client::amqp::{self, AmqpClient};
 use crate::client::http::{HttpClient, Origin};
 use crate::client::https::HttpsClient;
+use crate::client::hub_client::{self, HubClient};
 use crate::client::iot_hub::IotHub;
 use crate::client::mqtt::{ConnectError, Login, MqttClient};
 use crate::client::raw_amqp::RawAmqp;
@@ -361,11 +362,24 @@ impl Environment {
         }
     }
 
-    /// Connects an identity to the hub, with a clean session.
+    /// Connects an identity to the hub, over the environment's transport and without anything of an earlier session.
     ///
     /// # Errors
     /// [`ConnectError`] when it is not accepted.
-    pub async fn connect(&self, identity: &Identity) -> Result<MqttClient, ConnectError> {
+    pub async fn connect(&self, identity: &Identity) -> Result<HubClient, ConnectError> {
+        HubClient::connect(match self.transport {
+            Transport::Mqtt | Transport::MqttWs => hub_client::Login::Mqtt(self.login(identity)),
+            Transport::Amqp => hub_client::Login::Amqp(self.amqp_login(identity, self.over_tls())),
+            Transport::AmqpWs => hub_client::Login::Amqp(self.amqp_login(identity, self.over_websocket())),
+        })
+        .await
+    }
+
+    /// As [`Environment::connect`], for what only MQTT has.
+    ///
+    /// # Errors
+    /// As [`Environment::connect`].
+    pub async fn connect_mqtt(&self, identity: &Identity) -> Result<MqttClient, ConnectError> {
         MqttClient::connect(self.login(identity)).await
     }
 
@@ -543,6 +557,14 @@ impl Environment {
             },
             tls: self.tls.clone(),
             wire: self.wire.clone(),
+        }
+    }
+
+    /// The id an identity is known by: its device, and its module behind a slash.
+    pub fn client_id(&self, identity: &Identity) -> String {
+        match identity {
+            Identity::Module(module) => format!("{}/{module}", self.blueprint.edge_device),
+            Identity::LeafDevice(leaf) => leaf.clone(),
         }
     }
 

@@ -16,6 +16,9 @@ pub enum Transport {
     AmqpWs,
 }
 
+/// Whatever clients can speak.
+pub const EACH: &[Transport] = &Transport::ALL;
+
 /// Both ways to speak MQTT: where a test writes packets itself, or means what only MQTT has.
 pub const OVER_MQTT: &[Transport] = &[Transport::Mqtt, Transport::MqttWs];
 
@@ -36,8 +39,8 @@ impl Transport {
         }
     }
 
-    /// Whether the harness speaks it.
-    pub fn is_spoken(self) -> bool {
+    /// Whether the protocol is MQTT.
+    pub fn is_mqtt(self) -> bool {
         matches!(self, Transport::Mqtt | Transport::MqttWs)
     }
 

@@ -8,7 +8,7 @@ use harness::outcome::Outcome;
 use harness::runner::{Body, Profile, Test, Worker};
 use harness::stage::StageError;
 use harness::subject::Ability;
-use harness::transport::{ONCE, OVER_MQTT};
+use harness::transport::{EACH, ONCE, OVER_MQTT};
 use proptest::strategy::Strategy;
 
 use crate::property::{self, Failure, Play};
@@ -25,7 +25,7 @@ fn test(suite: &'static str, name: &str, requirements: &[&str], weight: u32, bod
         needs: Vec::new(),
         weight,
         profile: Profile::Quick,
-        transports: OVER_MQTT,
+        transports: EACH,
         body,
     }
 }
@@ -67,6 +67,12 @@ pub fn slow(test: Test) -> Test {
 /// A test in which what the clients of a stage speak has no part: it runs once.
 pub fn once(test: Test) -> Test {
     Test { transports: ONCE, ..test }
+}
+
+/// A test that writes packets or topics itself, or is about what only MQTT has.
+pub fn over_mqtt(test: Test) -> Test {
+    let transports = if test.transports == ONCE { ONCE } else { OVER_MQTT };
+    Test { transports, ..test }
 }
 
 /// Generated cases; `weight` is the test's share of them.

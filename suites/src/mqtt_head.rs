@@ -25,6 +25,8 @@ pub mod subscribing;
 
 use harness::runner::Test;
 
+use crate::declare::over_mqtt;
+
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
     let mut tests = transport::tests();
@@ -41,5 +43,5 @@ pub fn tests() -> Vec<Test> {
     tests.extend(limits::tests());
     tests.extend(broken_packets::tests());
     tests.extend(settings::tests());
-    tests
+    tests.into_iter().map(over_mqtt).collect()
 }

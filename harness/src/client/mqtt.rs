@@ -15,11 +15,14 @@ pub use rumqttc::QoS;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+/// What clients fail with.
+pub use super::error::{ConnectError, Unanswered};
 use super::stream::Carrier;
 use super::websocket;
 use crate::deadline::{self, Expired};
 use crate::observe::wire_log::{Direction, WireLog};
 
+pub mod messages;
 pub mod methods;
 pub mod twin;
 
@@ -68,6 +71,8 @@ pub struct MqttClient {
     received: Option<mpsc::UnboundedReceiver<Received>>,
     end: watch::Receiver<Option<String>>,
     task: JoinHandle<()>,
+    /// `device`, or `device/module`.
+    client_id: String,
     /// Whether the hub said it had a session.
     pub session_present: bool,
 }
@@ -122,9 +127,9 @@ impl MqttClient {
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let (received_to, received) = mpsc::unbounded_channel();
         let (end_to, end) = watch::channel(None);
-        let wire = Wire { client: login.client_id, log: login.wire };
+        let wire = Wire { client: login.client_id.clone(), log: login.wire };
         let task = tokio::spawn(run(event_loop, waiting.clone(), received_to, end_to, wire));
-        Ok(Self { client, waiting, received: Some(received), end, task, session_present })
+        Ok(Self { client, waiting, received: Some(received), end, task, client_id: login.client_id, session_present })
     }
 
     /// Hands a PUBLISH to the connection. Its fate is in the value returned.
@@ -339,34 +344,4 @@ fn code_of(code: ConnectReturnCode) -> u8 {
         ConnectReturnCode::BadUserNamePassword => 4,
         ConnectReturnCode::NotAuthorized => 5,
     }
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// CONNACK with this code.
-    #[error("refused with CONNACK 0x{0:02x}")]
-    Refused(u8),
-    /// The connection ended without a CONNACK.
-    #[error("closed without CONNACK: {0}")]
-    Closed(String),
-    /// Nothing came.
-    #[error(transparent)]
-    Expired(#[from] Expired),
-}
-
-/// A request the hub did not answer.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Unanswered {
-    /// The connection ended first.
-    #[error("the connection ended before the {what}: {reason}")]
-    Closed {
-        /// The answer that was due.
-        what: String,
-        /// How the end was seen.
-        reason: String,
-    },
-    /// Nothing came.
-    #[error(transparent)]
-    Expired(#[from] Expired),
 }

@@ -217,7 +217,7 @@ impl Hub {
     async fn connect(&mut self, identity: &Identity) -> MqttClient {
         loop {
             self.ready.mark_unchanged();
-            let connected = self.environment.read().await.connect(identity).await;
+            let connected = self.environment.read().await.connect_mqtt(identity).await;
             match connected {
                 Ok(client) => return client,
                 // It has been killed: the next life begins with a word.
