@@ -98,7 +98,7 @@ pub async fn judge(head: &Head, arrived: Arrived) -> Option<Accepted> {
     if planted("CONN14-packets-behind-connect-are-discarded") {
         received.clear();
     }
-    let connection = head.next_connection();
+    let connection = head.engine.next_connection();
     let connack = wire::write_connack(present, ConnectReturnCode::Accepted);
     stream.write_all(&connack).await.ok()?;
     stream.flush().await.ok()?;

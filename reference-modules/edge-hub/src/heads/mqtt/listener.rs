@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::result_code::ConnectReturnCode;
@@ -13,7 +12,6 @@ use tokio_rustls::TlsAcceptor;
 use super::connect;
 use super::connection;
 use crate::authenticate::Authenticator;
-use crate::core::ConnectionId;
 use crate::engine::Engine;
 use crate::faults::planted;
 use crate::settings::Settings;
@@ -32,13 +30,12 @@ pub struct Head {
     pub authenticator: Arc<Authenticator>,
     /// Speaks TLS.
     pub tls: TlsAcceptor,
-    connections: AtomicU64,
 }
 
 impl Head {
     /// A head without connections.
     pub fn new(settings: Arc<Settings>, engine: Engine, authenticator: Arc<Authenticator>, tls: TlsAcceptor) -> Head {
-        Head { settings, engine, authenticator, tls, connections: AtomicU64::new(0) }
+        Head { settings, engine, authenticator, tls }
     }
 
     /// Binds, and returns what accepts connections for ever.
@@ -78,7 +75,7 @@ impl Head {
         let Some(accepted) = connect::judge(&self, arrived).await else { return };
         let (connection, client, credentials) =
             (accepted.connection, accepted.client.clone(), accepted.credentials.clone());
-        let doubted = std::pin::pin!(self.authenticator.doubts(&client, &credentials));
+        let doubted = std::pin::pin!(self.authenticator.doubts(&client, &credentials, false));
         connection::run(&self, accepted, doubted).await;
         self.engine.detach(connection);
     }
@@ -87,11 +84,6 @@ impl Head {
         socket.set_nodelay(true).ok()?;
         let stream = self.tls.accept(socket).await.ok()?;
         connect::arrive(stream, self.settings.mqtt.max_inbound_message_bytes).await
-    }
-
-    /// Names a connection. A later one of the same identity is newer, whatever else is done first.
-    pub fn next_connection(&self) -> ConnectionId {
-        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 
