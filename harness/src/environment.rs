@@ -12,12 +12,15 @@ use guests::{certificates, trust};
 pub use pki::{DeviceCertificate, Issued};
 use serde_json::{Value, json};
 
+use crate::client::amqp::{self, AmqpClient, Carrier};
 use crate::client::http::{HttpClient, Origin};
 use crate::client::https::HttpsClient;
 use crate::client::iot_hub::IotHub;
 use crate::client::mqtt::{ConnectError, Login, MqttClient};
+use crate::client::raw_amqp::RawAmqp;
 use crate::client::raw_mqtt::{RawError, RawMqtt};
 use crate::client::sas;
+use crate::client::websocket::{Upgrade, UpgradeError, WebSocket};
 use crate::deadline::{self, Deadline};
 use crate::engine::address::AddressPair;
 use crate::engine::process::{Process, ProcessError, Program};
@@ -380,6 +383,40 @@ impl Environment {
         RawMqtt::open(name, self.mqtt_address(), tls, self.wire.clone()).await
     }
 
+    /// Connects an identity to the AMQP head.
+    ///
+    /// # Errors
+    /// [`amqp::ConnectError`] when it is not accepted.
+    pub async fn connect_amqp(&self, identity: &Identity, carrier: Carrier) -> Result<AmqpClient, amqp::ConnectError> {
+        AmqpClient::connect(self.amqp_login(identity, carrier)).await
+    }
+
+    /// Opens a raw connection to the AMQP head; nothing is written on it yet.
+    ///
+    /// # Errors
+    /// [`RawError`] when there is no TLS connection.
+    pub async fn raw_amqp(&self, name: &str) -> Result<RawAmqp, RawError> {
+        RawAmqp::open(name, self.amqp_address(), self.tls.clone(), self.wire.clone()).await
+    }
+
+    /// As [`Environment::raw_amqp`], with a say in the TLS handshake.
+    ///
+    /// # Errors
+    /// [`RawError`] when there is no TLS connection, or the certificate's key cannot be read.
+    pub async fn raw_amqp_with(&self, name: &str, handshake: Handshake<'_>) -> Result<RawAmqp, RawError> {
+        let tls = trust(self.authority.certificate_pem(), handshake)
+            .map_err(|error| RawError::Open(std::io::Error::other(error.to_string())))?;
+        RawAmqp::open(name, self.amqp_address(), tls, self.wire.clone()).await
+    }
+
+    /// Asks for a WebSocket at the hub's HTTPS port; also gives the sub-protocol of the answer.
+    ///
+    /// # Errors
+    /// [`UpgradeError`] with the status, when the hub does not upgrade.
+    pub async fn websocket(&self, upgrade: Upgrade<'_>) -> Result<(WebSocket, Option<String>), UpgradeError> {
+        WebSocket::open(self.https_address(), self.tls.clone(), upgrade).await
+    }
+
     /// The certificate of a guest that has one.
     pub fn certificate(&self, identity: &Identity) -> Option<&Issued> {
         self.certificates.get(identity)
@@ -410,6 +447,11 @@ impl Environment {
     /// Address and port of the hub's MQTT head.
     pub fn mqtt_address(&self) -> SocketAddr {
         SocketAddr::new(self.addresses.hub, 8883)
+    }
+
+    /// Address and port of the hub's AMQP head.
+    pub fn amqp_address(&self) -> SocketAddr {
+        SocketAddr::new(self.addresses.hub, 5671)
     }
 
     /// Address and port of the hub's HTTPS head.
@@ -480,6 +522,26 @@ impl Environment {
             tls: self.tls.clone(),
             wire: self.wire.clone(),
         }
+    }
+
+    /// What an identity presents over AMQP.
+    pub fn amqp_login(&self, identity: &Identity, carrier: Carrier) -> amqp::Login {
+        let (device, module) = match identity {
+            Identity::Module(module) => (self.blueprint.edge_device.clone(), Some(module.clone())),
+            Identity::LeafDevice(leaf) => (leaf.clone(), None),
+        };
+        let (token, tls, wire) = (self.token(identity), self.tls.clone(), self.wire.clone());
+        amqp::Login { carrier, device, module, token, tls, wire }
+    }
+
+    /// The AMQP port of the hub.
+    pub fn over_tls(&self) -> Carrier {
+        Carrier::Tls(self.amqp_address())
+    }
+
+    /// A WebSocket at the HTTPS port of the hub.
+    pub fn over_websocket(&self) -> Carrier {
+        Carrier::WebSocket(self.https_address())
     }
 
     /// The hub's metrics, as text.
