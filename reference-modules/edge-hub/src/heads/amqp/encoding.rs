@@ -156,7 +156,9 @@ mod tests {
     #[test]
     fn values_end_where_they_were_written_to() {
         let map: OrderedMap<Value, Value> =
-            [(Value::Symbol(Symbol::from("k")), Value::List(vec![Value::Ulong(300), Value::Null]))].into_iter().collect();
+            [(Value::Symbol(Symbol::from("k")), Value::List(vec![Value::Ulong(300), Value::Null]))]
+                .into_iter()
+                .collect();
         let values = [
             Value::Null,
             Value::Bool(true),

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_frame_is_refused() {
-        for bytes in [[0, 0, 0, 7, 2, 0, 0, 0], [0, 0, 0, 8, 1, 0, 0, 0], [0, 0, 0, 8, 3, 0, 0, 0], [0, 0, 2, 1, 2, 0, 0, 0]]
+        for bytes in
+            [[0, 0, 0, 7, 2, 0, 0, 0], [0, 0, 0, 8, 1, 0, 0, 0], [0, 0, 0, 8, 3, 0, 0, 0], [0, 0, 2, 1, 2, 0, 0, 0]]
         {
             assert_eq!(take_one(&bytes), Err(Undecodable::Framing), "{bytes:02x?}");
         }

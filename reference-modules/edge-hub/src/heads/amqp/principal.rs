@@ -26,14 +26,19 @@ const UNESCAPED: &str = "-:.+%_#*?!(),=;$'";
 /// Reads the response of PLAIN: the client, and its token.
 pub fn plain(response: &[u8], iot_hub: &str) -> Option<(ClientId, String)> {
     let parts: Vec<&[u8]> = response.split(|byte| *byte == 0).collect();
-    let &[_, name, password] = &parts[..] else { return None };
+    let (name, password) = match parts[..] {
+        [_, name, password] => (name, password),
+        [name, password] if planted("SASL07-two-parts-will-do") => (name, password),
+        _ => return None,
+    };
     let (name, password) = (std::str::from_utf8(name).ok()?, std::str::from_utf8(password).ok()?);
     let (client, hub) = name.rsplit_once('@')?;
     let hub = match hub.get(..4) {
         Some(sas) if sas.eq_ignore_ascii_case("sas.") => &hub[4..],
         _ => hub,
     };
-    let hub = if planted("A09-hub-name-is-what-follows-the-last-dot") { hub.rsplit('.').next().unwrap_or(hub) } else { hub };
+    let hub =
+        if planted("A09-hub-name-is-what-follows-the-last-dot") { hub.rsplit('.').next().unwrap_or(hub) } else { hub };
     let well_formed = !hub.is_empty()
         && hub.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '_' | '-'));
     let named = iot_hub.to_lowercase().starts_with(&format!("{}.", hub.to_lowercase()));
@@ -42,7 +47,9 @@ pub fn plain(response: &[u8], iot_hub: &str) -> Option<(ClientId, String)> {
     let parts: Vec<&str> = client.split('/').collect();
     let client = match parts[..] {
         [device] => ClientId::device(id(device)?),
-        [device, modules, module] if modules.eq_ignore_ascii_case("modules") => ClientId::module(id(device)?, id(module)?),
+        [device, modules, module] if modules.eq_ignore_ascii_case("modules") => {
+            ClientId::module(id(device)?, id(module)?)
+        }
         _ => return None,
     };
     (!password.is_empty()).then(|| (client, password.to_owned()))

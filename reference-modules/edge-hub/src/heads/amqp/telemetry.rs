@@ -59,7 +59,9 @@ pub fn refusal(verdict: Verdict) -> Option<Error> {
         Verdict::Accepted => None,
         Verdict::TooLarge { size } => Some(quoted(
             "amqp:link:message-size-exceeded",
-            &format!("Message size is {size} bytes which is greater than the max size {MAX_MESSAGE_BYTES} bytes allowed"),
+            &format!(
+                "Message size is {size} bytes which is greater than the max size {MAX_MESSAGE_BYTES} bytes allowed"
+            ),
         )),
         Verdict::NotStored => Some(quoted("com.microsoft:device-container-throttled", "The store of the hub is full")),
     }
@@ -77,8 +79,8 @@ fn quoted(condition: &str, description: &str) -> Error {
 
 /// A message needs properties, be they empty, and a body.
 fn telemetry(sender: &ClientId, message: &Message) -> Result<Telemetry, Error> {
-    let tolerant = planted("TEL16-properties-section-may-be-missing");
-    if message.properties.is_none() && !tolerant || message.application.is_none() && planted("A07-application-properties-are-needed") {
+    let needed = message.application.is_none() && planted("A07-application-properties-are-needed");
+    if message.properties.is_none() || needed {
         return Err(server_error());
     }
     let body = message.body.clone();
@@ -90,7 +92,8 @@ fn telemetry(sender: &ClientId, message: &Message) -> Result<Telemetry, Error> {
         }
     };
     if let Some(properties) = &message.properties {
-        let symbol = |value: &Option<serde_amqp::primitives::Symbol>| value.as_ref().map(|value| value.as_str().to_owned());
+        let symbol =
+            |value: &Option<serde_amqp::primitives::Symbol>| value.as_ref().map(|value| value.as_str().to_owned());
         add(system::MESSAGE_ID, properties.message_id.as_ref().map(id_text));
         add(system::CORRELATION_ID, properties.correlation_id.as_ref().map(id_text));
         add(system::USER_ID, properties.user_id.as_ref().map(|id| String::from_utf8_lossy(id).into_owned()));
@@ -116,7 +119,9 @@ fn telemetry(sender: &ClientId, message: &Message) -> Result<Telemetry, Error> {
         add(name, message.annotated(annotation).map(str::to_owned));
     }
     let mut sender = sender.clone();
-    if let Some(forged) = message.annotated("iothub-connection-device-id").filter(|_| planted("TEL12-sender-names-itself")) {
+    if let Some(forged) =
+        message.annotated("iothub-connection-device-id").filter(|_| planted("TEL12-sender-names-itself"))
+    {
         sender = ClientId::device(forged);
     }
     let edge_message_id = uuid::Uuid::new_v4().to_string();
