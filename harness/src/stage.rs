@@ -17,6 +17,7 @@ use crate::client::hub_client::{HubClient, Input, Pending};
 use crate::client::iot_hub::{ServiceError, Telemetry, TelemetryFeed};
 use crate::client::mqtt::{ConnectError, MqttClient, Unanswered, messages};
 use crate::client::property_bag::Properties;
+use crate::client::raw_amqp::peer::PeerError;
 use crate::client::raw_mqtt::RawError;
 use crate::deadline::{self, Deadline, Expired};
 use crate::environment::{Environment, StartError};
@@ -670,6 +671,9 @@ pub enum StageError {
     /// A raw connection could not be opened.
     #[error("no connection to the hub: {0}")]
     Raw(#[from] RawError),
+    /// A conversation over AMQP did not come as far as a case needs it.
+    #[error("over AMQP: {0}")]
+    Amqp(#[from] PeerError),
     /// The hub did not answer a request.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),

@@ -14,7 +14,7 @@ mod absence;
 mod answers;
 mod callers;
 mod cloud;
-mod ground;
+pub(crate) mod ground;
 mod interleavings;
 mod offline;
 mod own;

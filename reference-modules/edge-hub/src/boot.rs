@@ -205,13 +205,16 @@ fn open_store(settings: &Settings) -> io::Result<Store> {
     }))
 }
 
-fn core_settings(settings: &Settings) -> CoreSettings {
+pub(crate) fn core_settings(settings: &Settings) -> CoreSettings {
     let identity = &settings.identity;
     CoreSettings {
         edge_device_id: identity.device_id.clone(),
         hub_module_id: identity.module_id.clone(),
         max_connected_clients: settings.max_connected_clients,
-        message_ack_timeout: settings.message_ack_timeout,
+        message_ack_timeout: match planted("ENV03-acknowledge-timeout-cannot-be-set") {
+            true => std::time::Duration::from_secs(30),
+            false => settings.message_ack_timeout,
+        },
         upstream_fan_out: settings.upstream_fan_out,
         max_upstream_batch: settings.max_upstream_batch,
         cleanup_interval: settings.cleanup_interval,

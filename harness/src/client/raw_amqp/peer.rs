@@ -182,6 +182,14 @@ impl Peer {
     /// [`PeerError`] when there is none.
     pub async fn begin(&mut self, channel: u16, begin: &Begin) -> Result<Performative, PeerError> {
         self.write(channel, &begin.value(), b"").await;
+        self.begun(channel).await
+    }
+
+    /// The answer to a BEGIN that was written.
+    ///
+    /// # Errors
+    /// As [`Peer::begin`].
+    pub async fn begun(&mut self, channel: u16) -> Result<Performative, PeerError> {
         self.on(channel, "BEGIN", |event| event.performative.code == BEGIN).await.map(|event| event.performative)
     }
 
@@ -491,7 +499,7 @@ async fn authenticate(raw: &mut RawAmqp, mechanism: &str, response: Option<&[u8]
     let mut bytes = frame::SASL.to_vec();
     bytes.extend(frame::sasl(&performative::sasl_init(mechanism, response)));
     raw.write(&bytes).await;
-    sasl(raw).await.map(|(_, outcome)| code_of(outcome.as_ref()))
+    sasl(raw).await.map(|sasl| code_of(sasl.outcome.as_ref()))
 }
 
 /// The code of a sasl-outcome.
@@ -499,11 +507,20 @@ pub fn code_of(outcome: Option<&Performative>) -> Option<u8> {
     outcome.and_then(|outcome| outcome.field(0).number()).and_then(|code| u8::try_from(code).ok())
 }
 
-/// Reads the SASL layer of the hub to its outcome: the mechanisms it offers, and the outcome unless it closed first.
+/// The SASL layer of the hub.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sasl {
+    /// What it offers.
+    pub mechanisms: Performative,
+    /// How it ended, unless the hub closed first.
+    pub outcome: Option<Performative>,
+}
+
+/// Reads the SASL layer of the hub to its outcome.
 ///
 /// # Errors
 /// [`PeerError`] when something else comes, or nothing.
-pub async fn sasl(raw: &mut RawAmqp) -> Result<(Performative, Option<Performative>), PeerError> {
+pub async fn sasl(raw: &mut RawAmqp) -> Result<Sasl, PeerError> {
     match raw.read(deadline::CONNECT).await? {
         Some(Incoming::Header(frame::SASL)) => {}
         other => return Err(PeerError::unexpected("the SASL header", other.as_ref())),
@@ -511,7 +528,7 @@ pub async fn sasl(raw: &mut RawAmqp) -> Result<(Performative, Option<Performativ
     let mechanisms = sasl_frame(raw, SASL_MECHANISMS).await?;
     let mechanisms = mechanisms.ok_or_else(|| PeerError::unexpected("sasl-mechanisms", None))?;
     let outcome = sasl_frame(raw, SASL_OUTCOME).await?;
-    Ok((mechanisms, outcome))
+    Ok(Sasl { mechanisms, outcome })
 }
 
 async fn sasl_frame(raw: &mut RawAmqp, code: u64) -> Result<Option<Performative>, PeerError> {

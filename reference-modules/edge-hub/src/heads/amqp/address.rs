@@ -49,7 +49,10 @@ impl Address {
     /// [`NoAddress`] when the role has no such address.
     pub fn read(text: &str, role: &Role, host: &str) -> Result<Address, NoAddress> {
         let segments = segments(text, host)?;
-        let lower: Vec<String> = segments.iter().map(|segment| segment.to_lowercase()).collect();
+        let exact = planted("LNK02-letter-case-matters");
+        let lower =
+            |segment: &String| if exact { segment.replace("deviceB", "deviceb") } else { segment.to_lowercase() };
+        let lower: Vec<String> = segments.iter().map(lower).collect();
         let words: Vec<&str> = lower.iter().map(String::as_str).collect();
         let sends = *role == Role::Sender;
         if words.last() == Some(&"$cbs") {

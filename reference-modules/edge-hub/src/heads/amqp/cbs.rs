@@ -49,7 +49,8 @@ pub fn read(message: &Message, now: Timestamp) -> Result<Put, String> {
     let Ok(Value::String(token)) = serde_amqp::from_slice(body) else {
         return Err(String::from("Cbs message does not contain a valid token"));
     };
-    let readable = Token::read(&token, now.as_millis()).map_err(|error| error.to_string())?;
+    let now_millis = if planted("CBS07-expired-token-is-taken") { 0 } else { now.as_millis() };
+    let readable = Token::read(&token, now_millis).map_err(|error| error.to_string())?;
     let audience = form_decode(&readable.audience);
     let client = match named("name").filter(|_| planted("CBS09-identity-comes-from-the-name")) {
         Some(name) => client(name),
@@ -64,6 +65,7 @@ pub fn read(message: &Message, now: Timestamp) -> Result<Put, String> {
 /// The answer to a request. It has no body.
 pub fn answer(request: &Properties, outcome: Result<(), String>) -> Message {
     let (code, description) = match outcome {
+        Ok(()) if planted("CBS04-status-is-accepted") => (202, String::from("OK")),
         Ok(()) => (200, String::from("OK")),
         Err(why) if planted("CBS06-refusals-are-accepted") => (202, why),
         Err(why) => (400, why),

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use super::address::LinkType;
 use super::peer::link::LinkId;
 use crate::core::{ConnectionId, Listening};
+use crate::faults::planted;
 use crate::identity::ClientId;
 
 /// What both halves of a pair of links must say alike.
@@ -47,7 +48,11 @@ impl Client {
     pub fn register(&mut self, kind: LinkType, link: LinkId, correlation: String) -> Vec<LinkId> {
         let mut displaced: Vec<LinkId> = Vec::new();
         let other = kind.other_half().and_then(|other| self.links.get(&other));
-        displaced.extend(other.filter(|(_, known)| *known != correlation).map(|(link, _)| *link));
+        let strangers = |known: &str| {
+            let nameless = known.is_empty() && correlation.is_empty() && planted("LNK13-halves-need-a-correlation");
+            known != correlation && !planted("LNK12-any-halves-make-a-pair") || nameless
+        };
+        displaced.extend(other.filter(|(_, known)| strangers(known)).map(|(link, _)| *link));
         displaced.extend(self.links.insert(kind, (link, correlation)).map(|(link, _)| link));
         displaced
     }
@@ -71,7 +76,7 @@ impl Client {
         match kind {
             LinkType::ModuleMessages => self.inputs = true,
             LinkType::CloudToDevice => self.listening.cloud_to_device = identity.module.is_none(),
-            LinkType::TwinSending => self.listening.desired = true,
+            LinkType::TwinSending => self.listening.desired = !planted("TWN06-receiver-is-no-subscription"),
             LinkType::MethodSending => self.listening.methods = true,
             LinkType::Events | LinkType::TwinReceiving | LinkType::MethodReceiving => {}
         }

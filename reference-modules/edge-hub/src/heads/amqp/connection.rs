@@ -27,7 +27,7 @@ use super::listener::{Head, OPERATION_TIMEOUT};
 use super::peer::link::LinkId;
 use super::peer::{Event, Peer, SILENCE_MILLIS, Stage};
 use super::principal::Principal;
-use crate::core::{ConnectionId, DeliveryId, PublishId, Telemetry};
+use crate::core::{ConnectionId, DeliveryId, DeliveryOutcome, Input, PublishId, Telemetry};
 use crate::engine::ToClient;
 use crate::faults::planted;
 use crate::identity::ClientId;
@@ -183,6 +183,7 @@ impl Connection<'_> {
             let silent = Duration::from_millis(u64::from(SILENCE_MILLIS));
             let over_at = match self.peer.stage() {
                 Stage::Opening => open_by,
+                Stage::Open if planted("CON05-silent-client-stays") => heard + silent * 10,
                 _ => closing_by.unwrap_or(heard + silent),
             };
             let speak_at = said + Duration::from_millis(u64::from(self.peer.silence_millis())) * 7 / 8;
@@ -193,14 +194,12 @@ impl Connection<'_> {
                 Some((connection, told)) = self.inboxes.next() => self.told(connection, told).await,
                 Some(proven) = self.proving.next() => self.proven(proven).await,
                 Some(Ok(connection)) = self.doubts.join_next() => self.doubted(connection),
-                () = ended(ending) => {
-                    self.peer.close_with_links(error(
-                        "amqp:link:detach-forced",
-                        "Server busy, please retry operation",
-                    ));
-                    let bytes = std::mem::take(self.peer.bytes());
-                    stream.write_all(&bytes).await?;
-                    return stream.flush().await;
+                () = ended(ending), if matches!(self.peer.stage(), Stage::Opening | Stage::Open) => {
+                    if planted("CON13-end-of-the-hub-is-not-told") {
+                        return Ok(());
+                    }
+                    let said = error("amqp:link:detach-forced", "Server busy, please retry operation");
+                    self.peer.close_with_links(said);
                 }
                 () = tokio::time::sleep_until(over_at) => match self.peer.stage() {
                     Stage::Open => self.peer.close_with_links(error("amqp:connection:forced", format!(
@@ -279,6 +278,12 @@ impl Connection<'_> {
 
     /// The identities of this connection are here no more. What they sent and nobody has dealt with is not lost.
     fn leave(&mut self) {
+        if planted("MOD11-unsettled-goes-with-its-connection") {
+            for unsettled in self.unsettled.values() {
+                let (delivery, outcome) = (unsettled.delivery, DeliveryOutcome::Delivered);
+                self.head.engine.tell(Input::Settled { delivery, outcome });
+            }
+        }
         for (_, intake) in std::mem::take(&mut self.intakes) {
             self.hand_over(intake);
         }

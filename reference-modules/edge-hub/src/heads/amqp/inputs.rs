@@ -99,7 +99,8 @@ fn parcel(
         ..Message::default()
     };
     // As the product writes a GUID: the first three fields with their low byte first.
-    let tag = lock.to_bytes_le().to_vec().into();
+    let short = if planted("MOD13-tags-are-short") { 4 } else { 16 };
+    let tag = lock.to_bytes_le()[..short].to_vec().into();
     Parcel { ticket: Some(ticket), tag, payload: message.write(), delivery: None }
 }
 

@@ -74,9 +74,8 @@ impl Head {
     }
 
     async fn accept(self: Arc<Head>, socket: TcpStream) {
-        let arrived = Instant::now();
         if planted("TR02-sasl-is-answered-in-clear") && speaks_in_clear(&socket).await {
-            return self.serve_until(socket, None, arrived + OPERATION_TIMEOUT).await;
+            return self.serve(socket, None).await;
         }
         let handshake = async {
             socket.set_nodelay(true)?;
@@ -84,22 +83,16 @@ impl Head {
         };
         let Ok(Ok(stream)) = tokio::time::timeout(OPERATION_TIMEOUT, handshake).await else { return };
         let shown = stream.get_ref().1.peer_certificates().map(|chain| Shown(chain.to_vec()));
-        self.serve_until(stream, shown, arrived + OPERATION_TIMEOUT).await;
+        self.serve(stream, shown).await;
     }
 
     /// Serves a client on a stream of bytes until its connection ends: a TLS connection, or what comes in a WebSocket.
     /// `shown` is what TLS saw of the client.
-    pub async fn serve<S>(&self, stream: S, shown: Option<Shown>)
+    pub async fn serve<S>(&self, mut stream: S, shown: Option<Shown>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        self.serve_until(stream, shown, Instant::now() + OPERATION_TIMEOUT).await;
-    }
-
-    async fn serve_until<S>(&self, mut stream: S, shown: Option<Shown>, open_by: Instant)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
-    {
+        let open_by = Instant::now() + OPERATION_TIMEOUT;
         let ending = self.ending.subscribe();
         let shown = shown.filter(|_| self.settings.client_certificates);
         let mut received = BytesMut::new();

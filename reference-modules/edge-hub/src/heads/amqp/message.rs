@@ -84,6 +84,10 @@ impl Message {
             write_described(&mut bytes, APPLICATION_PROPERTIES, &encode(&Value::Map(application.clone())));
         }
         if let Some(body) = &self.body {
+            if planted("MOD02-body-is-a-value") {
+                write_data(&mut bytes, VALUE, body);
+                return bytes.into();
+            }
             write_data(&mut bytes, DATA, body);
         }
         bytes.into()

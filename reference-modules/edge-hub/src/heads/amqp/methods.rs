@@ -14,6 +14,7 @@ use crate::faults::planted;
 /// A call.
 pub fn call(rid: &str, name: &str, payload: &Bytes) -> Parcel {
     let correlation_id = Some(MessageId::String(rid.to_owned()));
+    let name = if planted("MTH01-name-is-in-lower-case") { &name.to_lowercase() } else { name };
     let name = (Value::String(String::from("IoThub-methodname")), Value::String(name.to_owned()));
     settled(&Message {
         properties: Some(Properties { correlation_id, ..Properties::default() }),
@@ -44,10 +45,11 @@ pub fn read(message: &Message) -> Option<Answer> {
         Some(Value::Long(status)) if planted("MTH03-any-number-is-a-status") => i32::try_from(*status).ok(),
         _ => None,
     };
+    let payload = if planted("MTH02-payload-is-lost") { Bytes::new() } else { payload.clone() };
     let uuid = matches!(
         message.properties.as_ref().and_then(|properties| properties.correlation_id.as_ref()),
         Some(MessageId::Uuid(_))
     );
     let rid = message.correlation().filter(|_| !(uuid && planted("MTH09-uuid-correlation-is-not-known")));
-    Some(Answer { rid: rid.unwrap_or_default(), status, payload: payload.clone() })
+    Some(Answer { rid: rid.unwrap_or_default(), status, payload })
 }

@@ -218,6 +218,11 @@ impl Peer {
             (Stage::Open, Performative::Begin(_)) if channel > self.channel_max => {
                 self.close(Some(bare("amqp:connection:framing-error")));
             }
+            (Stage::Open, Performative::Begin(_))
+                if !self.sessions.is_empty() && planted("CON07-one-session-for-each-connection") =>
+            {
+                self.close(Some(bare("amqp:not-allowed")));
+            }
             (Stage::Open, Performative::Begin(begin)) => match self.sessions.get(&channel) {
                 Some(_) => self.close(Some(bare("amqp:illegal-state"))),
                 None => {
@@ -290,8 +295,14 @@ impl Peer {
         let open = Open {
             container_id: self.container.clone(),
             hostname: Some(String::from("localhost")),
-            max_frame_size: u32::try_from(self.max_frame_bytes).unwrap_or(u32::MAX).into(),
-            channel_max: self.channel_max.into(),
+            max_frame_size: match planted("CON01-frame-size-is-not-negotiated") {
+                true => 65_536.into(),
+                false => u32::try_from(self.max_frame_bytes).unwrap_or(u32::MAX).into(),
+            },
+            channel_max: match planted("CON02-channel-max-is-not-negotiated") {
+                true => CHANNEL_MAX.into(),
+                false => self.channel_max.into(),
+            },
             idle_time_out: Some(promised),
             outgoing_locales: None,
             incoming_locales: None,

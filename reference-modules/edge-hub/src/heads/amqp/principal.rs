@@ -26,7 +26,11 @@ const UNESCAPED: &str = "-:.+%_#*?!(),=;$'";
 /// Reads the response of PLAIN: the client, and its token.
 pub fn plain(response: &[u8], iot_hub: &str) -> Option<(ClientId, String)> {
     let parts: Vec<&[u8]> = response.split(|byte| *byte == 0).collect();
-    let &[_, name, password] = &parts[..] else { return None };
+    let (name, password) = match parts[..] {
+        [_, name, password] => (name, password),
+        [name, password] if planted("SASL07-two-parts-will-do") => (name, password),
+        _ => return None,
+    };
     let (name, password) = (std::str::from_utf8(name).ok()?, std::str::from_utf8(password).ok()?);
     let (client, hub) = name.rsplit_once('@')?;
     let hub = match hub.get(..4) {

@@ -79,10 +79,8 @@ fn quoted(condition: &str, description: &str) -> Error {
 
 /// A message needs properties, be they empty, and a body.
 fn telemetry(sender: &ClientId, message: &Message) -> Result<Telemetry, Error> {
-    let tolerant = planted("TEL16-properties-section-may-be-missing");
-    if message.properties.is_none() && !tolerant
-        || message.application.is_none() && planted("A07-application-properties-are-needed")
-    {
+    let needed = message.application.is_none() && planted("A07-application-properties-are-needed");
+    if message.properties.is_none() || needed {
         return Err(server_error());
     }
     let body = message.body.clone();

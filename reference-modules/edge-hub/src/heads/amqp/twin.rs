@@ -59,10 +59,11 @@ pub fn read(message: &Message) -> Option<Request> {
 /// The answer to a request.
 pub fn answer(correlation: &str, status: u16, document: &Bytes) -> Parcel {
     let mut annotations = Map::new();
-    let status = i32::from(status);
+    let status = if status == 204 && planted("TWN03-update-is-answered-200") { 200 } else { i32::from(status) };
     let value = if planted("TWN02-status-is-a-long") { Value::Long(status.into()) } else { Value::Int(status) };
     annotate(&mut annotations, "status", value);
     let correlation_id = Some(MessageId::String(correlation.to_owned()));
+    let correlation_id = correlation_id.filter(|_| !planted("TWN01-answer-does-not-name-its-request"));
     let properties = Properties { correlation_id, ..Properties::default() };
     settled(&Message {
         annotations: Some(annotations),

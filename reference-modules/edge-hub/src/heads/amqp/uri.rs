@@ -1,5 +1,7 @@
 //! The path of an address, as the product's URI class sees it.
 
+use crate::faults::planted;
+
 /// The address names no path, or a host or port that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no address")]
@@ -15,6 +17,9 @@ const SCHEME: &str = "amqps";
 /// [`NoAddress`].
 pub fn segments(address: &str, host: &str) -> Result<Vec<String>, NoAddress> {
     let absolute = address.get(..SCHEME.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(SCHEME));
+    if !absolute && !address.starts_with('/') && address != "$cbs" && planted("LNK02-bare-path-is-no-address") {
+        return Err(NoAddress);
+    }
     let path = if absolute {
         let behind = address[SCHEME.len()..].strip_prefix("://").ok_or(NoAddress)?;
         let end = behind.find(['/', '\\', '?', '#']).unwrap_or(behind.len());

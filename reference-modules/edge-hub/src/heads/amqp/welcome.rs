@@ -117,6 +117,7 @@ fn init(frame: &Frame) -> Option<SaslInit> {
 async fn judge(head: &Head, init: &SaslInit) -> Option<Principal> {
     match init.mechanism.as_str() {
         "MSSBCBS" if planted("SASL01-mssbcbs-is-not-offered") => None,
+        "ANONYMOUS" if planted("SASL03-anonymous-is-refused") => None,
         "ANONYMOUS" | "MSSBCBS" => Some(Principal::Anonymous),
         "PLAIN" => {
             let (client, token) = plain(init.initial_response.as_ref()?, &head.settings.identity.iot_hub)?;

@@ -56,7 +56,8 @@ enum Spoken {
 impl Spoken {
     /// The head behind the name of a sub-protocol, in any letter case.
     fn find(head: &Head, name: &str) -> Option<Spoken> {
-        if name.eq_ignore_ascii_case(AMQP) {
+        let amqp = name.eq_ignore_ascii_case(AMQP) && !planted("TR03-amqp-is-not-upgraded");
+        if amqp || name.eq_ignore_ascii_case("amqp") && planted("TR04-amqp-is-a-sub-protocol") {
             return head.amqp.clone().map(Spoken::Amqp);
         }
         let mqtt = name.eq_ignore_ascii_case(MQTT) || planted("WS02-unknown-sub-protocol-is-taken-for-mqtt");

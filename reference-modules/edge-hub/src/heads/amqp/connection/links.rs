@@ -46,6 +46,9 @@ impl<'a> Connection<'a> {
         };
         let empty = || error("amqp:not-allowed", format!("Link {end} address is null or empty"));
         let address = match address {
+            None if planted("LNK05-missing-terminus-is-taken") => {
+                return self.peer.accept(link, LinkType::Events.modes());
+            }
             None => return self.peer.refuse(link, empty()),
             Some(None) => return self.peer.refuse(link, internal()),
             Some(Some("")) => return self.peer.refuse(link, empty()),
@@ -55,6 +58,17 @@ impl<'a> Connection<'a> {
         match Address::read(address, &attach.role, host) {
             Ok(Address::Cbs) if matches!(self.principal, Principal::Anonymous) => self.attach_cbs(link, attach),
             Ok(Address::Cbs) | Err(_) => self.no_such_address(link, address, attach),
+            Ok(Address::Link(LinkType::CloudToDevice, client))
+                if client.module.is_some() && planted("C2D04-module-is-refused") =>
+            {
+                self.peer.refuse(link, bare("amqp:not-allowed"));
+            }
+            Ok(Address::Link(..))
+                if attach.properties.as_ref().is_none_or(|known| !known.contains_key("com.microsoft:api-version"))
+                    && planted("LNK06-api-version-is-needed") =>
+            {
+                self.peer.refuse(link, bare("amqp:not-allowed"));
+            }
             Ok(Address::Link(kind, client)) => {
                 let wanted = Wanted { kind, client, correlation: correlation(attach) };
                 self.prove(link, wanted).await;
@@ -63,6 +77,9 @@ impl<'a> Connection<'a> {
     }
 
     fn attach_cbs(&mut self, link: LinkId, attach: &Attach) {
+        if self.places.values().any(|place| *place == Place::Cbs) && planted("CBS01-tokens-have-one-link") {
+            return self.peer.refuse(link, bare("amqp:not-allowed"));
+        }
         self.places.insert(link, Place::Cbs);
         if attach.role == Role::Receiver
             && !(self.cbs_receiver.is_some() && planted("CBS16-first-receiver-gets-the-answers"))
@@ -237,8 +254,14 @@ impl<'a> Connection<'a> {
     pub(super) fn detached(&mut self, link: LinkId) {
         let place = self.places.get(&link).cloned();
         self.forget(link);
+        if place == Some(Place::Cbs) && planted("CON12-token-links-keep-the-connection") {
+            return self.close();
+        }
         let Some(Place::Of(_, identity)) = place else { return };
-        let idle = self.clients.get(&identity).is_some_and(Client::is_idle);
+        let mut idle = self.clients.get(&identity).is_some_and(Client::is_idle);
+        if planted("CON11-others-keep-the-connection") {
+            idle &= self.clients.values().all(Client::is_idle);
+        }
         if idle && !planted("A06-connection-outlives-its-last-link") {
             self.close();
         }

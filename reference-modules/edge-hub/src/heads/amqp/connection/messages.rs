@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fe2o3_amqp_types::definitions::Error;
-use fe2o3_amqp_types::messaging::{Accepted, DeliveryState, Rejected};
+use fe2o3_amqp_types::messaging::{Accepted, DeliveryState, Rejected, Released};
 
 use super::{Busy, Connection, Intake, Place, TwinRequest, Unsettled};
 use crate::core::{CloudMessage, ConnectionId, DeliveryId, DeliveryOutcome, Envelope, Input, TwinChange, Verdict};
@@ -47,7 +47,9 @@ impl Connection<'_> {
 
     /// A request to take a token. It is accepted before it is looked at.
     fn put_token(&mut self, link: LinkId, delivery: &Delivery) {
-        self.settle(link, delivery.id, delivery.settled, ACCEPTED);
+        if !planted("CBS02-request-is-not-settled") {
+            self.settle(link, delivery.id, delivery.settled, ACCEPTED);
+        }
         let request = Message::read(&delivery.payload).unwrap_or_default();
         let outcome = match cbs::read(&request, now()) {
             Ok(put) => {
@@ -89,7 +91,9 @@ impl Connection<'_> {
                 let Some(telemetry) = busy.rest.pop_front() else {
                     let (delivery, settled) = (busy.delivery, busy.settled);
                     intake.busy = None;
-                    self.settle(link, delivery, settled, ACCEPTED);
+                    let released = planted("TEL01-stored-messages-are-released");
+                    let state = if released { DeliveryState::Released(Released {}) } else { ACCEPTED };
+                    self.settle(link, delivery, settled, state);
                     continue;
                 };
                 let connection = intake.connection;
@@ -122,7 +126,9 @@ impl Connection<'_> {
     /// The core has dealt with a message: the next of its batch is due, or none when it was refused.
     fn answered(&mut self, link: LinkId, verdict: Verdict) {
         let Some(intake) = self.intakes.get_mut(&link) else { return };
-        if let Some(error) = telemetry::refusal(verdict) {
+        let in_batch = intake.busy.as_ref().is_some_and(|busy| !busy.rest.is_empty());
+        let skips = in_batch && planted("TEL11-large-message-of-a-batch-is-skipped");
+        if let Some(error) = telemetry::refusal(verdict).filter(|_| !skips) {
             if let Some(Busy { delivery, settled, .. }) = intake.busy.take() {
                 self.refuse_delivery(link, delivery, settled, error);
             }
@@ -167,10 +173,11 @@ impl Connection<'_> {
                 self.head.engine.tell(Input::TwinChanged { publish, change });
             }
             (Some(operation @ (Operation::Put | Operation::Delete)), Some(correlation)) => {
+                let changed = if planted("TWN04-subscribing-is-answered-204") { 204 } else { 200 };
                 let keeps = operation == Operation::Delete && planted("TWN07-delete-changes-nothing");
                 self.tell_of_desired(&identity, operation == Operation::Put || keeps).await;
                 self.settle(link, id, settled, ACCEPTED);
-                self.to(&identity, LinkType::TwinSending, twin::answer(&correlation, 200, &Bytes::new()));
+                self.to(&identity, LinkType::TwinSending, twin::answer(&correlation, changed, &Bytes::new()));
             }
             (None, _) if planted("TWN10-unknown-operation-closes-the-link") => self.peer.detach(link, None),
             _ => self.settle(link, id, settled, ACCEPTED),
@@ -208,6 +215,7 @@ impl Connection<'_> {
     ) {
         let Some(unsettled) = self.unsettled.remove(&ticket) else { return };
         let outcome = match state {
+            Some(DeliveryState::Accepted(_)) if planted("MOD06-accepted-comes-again") => Some(DeliveryOutcome::Failed),
             Some(DeliveryState::Accepted(_)) => Some(DeliveryOutcome::Delivered),
             Some(DeliveryState::Rejected(_)) if planted("MOD07-rejected-comes-again") => Some(DeliveryOutcome::Failed),
             Some(DeliveryState::Released(_)) if planted("MOD08-released-comes-again") => Some(DeliveryOutcome::Failed),
@@ -226,6 +234,7 @@ impl Connection<'_> {
         }
         match (unsettled.kind, state) {
             // Nothing but the completion of a message can be told to IoT Hub over MQTT.
+            (LinkType::CloudToDevice, _) if planted("C2D02-acceptance-is-not-answered") => {}
             (LinkType::CloudToDevice, _) if outcome != Some(DeliveryOutcome::Delivered) => {}
             (_, Some(modified @ DeliveryState::Modified(_))) => self.peer.conclude(link, delivery, modified.clone()),
             _ => self.peer.conclude(link, delivery, ACCEPTED),
@@ -244,6 +253,9 @@ impl Connection<'_> {
                 }
             }
             ToClient::TwinResponse { number, status, document } => {
+                if status >= 400 && planted("TWN08-refusals-are-not-told") {
+                    return;
+                }
                 let asked = self.twins.get(&number).map(|asked| (asked.client.clone(), asked.correlation.clone()));
                 if let Some((client, Some(correlation))) = asked {
                     self.to(&client, LinkType::TwinSending, twin::answer(&correlation, status, &document));
@@ -271,6 +283,9 @@ impl Connection<'_> {
     }
 
     fn deliver(&mut self, identity: &ClientId, delivery: DeliveryId, input: &str, envelope: &Arc<Envelope>) {
+        if planted("MOD05-next-message-does-not-wait") {
+            self.head.engine.tell(Input::Settled { delivery, outcome: DeliveryOutcome::Delivered });
+        }
         if let Some(ticket) = self.ticket(identity, LinkType::ModuleMessages, delivery) {
             self.to(identity, LinkType::ModuleMessages, inputs::input(input, envelope, ticket));
         }

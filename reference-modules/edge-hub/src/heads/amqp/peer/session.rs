@@ -36,6 +36,8 @@ pub struct Session {
     /// Handles whose ATTACH is not answered, nor anything else that comes on them.
     unheard: BTreeSet<u32>,
     unsettled: BTreeMap<u32, (LinkId, u64)>,
+    /// Names of links so far: only a planted fault notes them.
+    used: BTreeSet<String>,
     /// Whether the hub's END is out.
     ending: bool,
 }
@@ -55,14 +57,18 @@ impl Session {
             links: BTreeMap::new(),
             unheard: BTreeSet::new(),
             unsettled: BTreeMap::new(),
+            used: BTreeSet::new(),
             ending: false,
         };
         let answer = Begin {
             remote_channel: Some(channel),
             next_outgoing_id: session.next_outgoing_id,
-            incoming_window: WINDOW,
+            incoming_window: if planted("CON06-another-window-is-announced") { 2048 } else { WINDOW },
             outgoing_window: session.outgoing_window,
-            handle_max: Handle(session.handle_max),
+            handle_max: match planted("CON06-handle-max-is-not-bounded") {
+                true => begin.handle_max.clone(),
+                false => Handle(session.handle_max),
+            },
             offered_capabilities: None,
             desired_capabilities: None,
             properties: None,
@@ -92,6 +98,9 @@ impl Session {
             return self.end(Some(bare("amqp:session:handle-in-use")), wire, events);
         }
         let live = |link: &&Link| link.stage != Stage::Detaching && link.attach.name == attach.name;
+        if planted("LNK17-names-are-good-once") && !self.used.insert(attach.name.clone()) {
+            return self.end(Some(bare("amqp:not-allowed")), wire, events);
+        }
         let same = |link: &&Link| live(link) && (one_name || link.attach.role == attach.role);
         if let Some(first) = self.links.values().find(same).map(|link| link.handle) {
             let said = error("amqp:illegal-state", "operation: R:ATTACH, state: Opened");
@@ -112,6 +121,9 @@ impl Session {
         let (source, target) = (link.attach.source.clone(), link.attach.target.clone());
         wire.say(channel, Performative::Attach(answer(link, modes, source, target)));
         if let Way::In(incoming) = &mut link.way {
+            if planted("LNK10-credit-waits-to-be-asked-for") {
+                return;
+            }
             incoming.credit = CREDIT;
             incoming.grants = 1;
             let flow = window.of_receiver(link.handle, incoming.delivery_count, CREDIT);
@@ -380,11 +392,11 @@ impl super::link::Incoming {
             Some(partial) => partial,
             None => {
                 let delivery = frame.delivery_id.ok_or_else(|| bare("amqp:invalid-field"))?;
-                if self.credit == 0 {
+                if self.credit == 0 && !planted("LNK18-credit-is-not-enforced") {
                     let said = format!("There is no link credit to accept the delivery (id={delivery}).");
                     return Err(error("amqp:link:transfer-limit-exceeded", said));
                 }
-                self.credit -= 1;
+                self.credit = self.credit.saturating_sub(1);
                 self.delivery_count = self.delivery_count.wrapping_add(1);
                 let format = frame.message_format.unwrap_or_default();
                 Partial { delivery, format, settled: false, payload: BytesMut::new() }
@@ -396,7 +408,7 @@ impl super::link::Incoming {
             return Ok(None);
         }
         let bytes = partial.payload.len() + payload.len();
-        if bytes as u64 > max_bytes {
+        if bytes as u64 > max_bytes && !planted("LNK14-large-transfers-are-taken") {
             let said = format!(
                 "The received message (delivery-id:{}, size:{bytes} bytes) exceeds the limit ({max_bytes} bytes) \
                  currently allowed on the link.",
@@ -485,10 +497,13 @@ fn answer(
         target,
         unsettled: None,
         incomplete_unsettled: false,
-        max_message_size: Some(link.max_message_bytes()),
+        max_message_size: Some(link.max_message_bytes()).filter(|_| !planted("LNK09-no-message-size-is-announced")),
         offered_capabilities: None,
         desired_capabilities: None,
-        properties: Some(link.attach.properties.clone().unwrap_or_default()),
+        properties: match planted("LNK07-link-properties-are-not-echoed") {
+            true => None,
+            false => Some(link.attach.properties.clone().unwrap_or_default()),
+        },
     }
 }
 

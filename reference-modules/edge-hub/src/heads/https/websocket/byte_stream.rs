@@ -67,10 +67,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
         loop {
             match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 Some(Ok(Message::Binary(bytes))) => {
-                    return Poll::Ready(Ok(if planted("WS04-message-holds-one-packet") {
-                        first_packet(bytes)
-                    } else {
-                        bytes
+                    return Poll::Ready(Ok(match self.text {
+                        Text::Refused if planted("WS04-message-holds-one-packet") => first_packet(bytes),
+                        Text::Taken if planted("TR05-message-holds-one-frame") => first_frame(bytes),
+                        _ => bytes,
                     }));
                 }
                 Some(Ok(Message::Text(text)))
@@ -154,6 +154,13 @@ fn first_packet(message: Bytes) -> Bytes {
         }
     }
     Bytes::new()
+}
+
+/// As [`first_packet`], for a frame of AMQP, or the header before frames.
+fn first_frame(message: Bytes) -> Bytes {
+    let Some(size) = message.first_chunk().map(|size| u32::from_be_bytes(*size)) else { return Bytes::new() };
+    let end = if message.starts_with(b"AMQP") { 8 } else { size as usize };
+    if end <= message.len() { message.slice(..end) } else { Bytes::new() }
 }
 
 fn broken(error: Error) -> io::Error {
