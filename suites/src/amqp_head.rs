@@ -3,13 +3,14 @@
 //! - [`talk`]: how a conversation is told, and the steps most of them begin with.
 //! - [`transport`], [`sasl`], [`connections`]: layers. [`tokens`]: `$cbs`. [`links`]: addresses, modes, credit.
 //! - [`telemetry`], [`inputs`], [`twins`], [`methods`], [`cloud_to_device`]: what travels on links.
-//! - [`settings`]: what the head can be told.
+//! - [`settings`]: what the head can be told. [`library`]: a whole client that somebody else wrote.
 
 pub mod talk;
 
 pub mod cloud_to_device;
 pub mod connections;
 pub mod inputs;
+pub mod library;
 pub mod links;
 pub mod methods;
 pub mod sasl;
@@ -34,5 +35,6 @@ pub fn tests() -> Vec<Test> {
     tests.extend(methods::tests());
     tests.extend(cloud_to_device::tests());
     tests.extend(settings::tests());
+    tests.extend(library::tests());
     tests
 }

@@ -48,7 +48,7 @@ pub fn tests() -> Vec<Test> {
         }),
         told(
             "amqp_head::links::credit_and_window_are_granted_again_as_they_are_used",
-            &["AMQP-LNK-10"],
+            &["AMQP-LNK-10", "AMQP-TEL-01"],
             |stage, talk| Box::pin(replenished(stage, talk)),
         ),
         told("amqp_head::links::more_than_the_credit_detaches_the_link", &["AMQP-LNK-18"], |stage, talk| {
@@ -358,7 +358,7 @@ async fn replenished(stage: &mut Stage, talk: &mut Talk) -> Told {
     const LOT: usize = 400;
     let (mut peer, link) = speaking(stage.environment(), &module(GUEST)).await?;
     talk.step(format!("module guest sends {LOTS} times {LOT} messages, and waits for the outcomes of each lot"));
-    talk.claim("AMQP-LNK-10", "all are accepted");
+    talk.claim("AMQP-TEL-01", "all are accepted");
     for _ in 0..LOTS {
         let mut deliveries = Vec::new();
         for _ in 0..LOT {
