@@ -396,6 +396,11 @@ impl Environment {
         (self.mqtt, &self.launch.iot_hub_host)
     }
 
+    /// Address and port of the simulated IoT Hub's AMQP endpoint.
+    pub fn iot_hub_amqp(&self) -> SocketAddr {
+        SocketAddr::new(self.addresses.world, 5671)
+    }
+
     /// As [`Environment::raw`], with a say in the TLS handshake.
     ///
     /// # Errors

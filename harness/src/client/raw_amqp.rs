@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 pub mod frame;
@@ -46,7 +47,22 @@ impl RawAmqp {
         tls: Arc<rustls::ClientConfig>,
         log: WireLog,
     ) -> Result<Self, RawError> {
-        let opened = deadline::CONNECT.wait(format!("a TLS connection to {address}"), stream::tls(address, tls));
+        Self::open_as(name, address, ServerName::IpAddress(address.ip().into()), tls, log).await
+    }
+
+    /// As [`RawAmqp::open`], for a server whose certificate has this name.
+    ///
+    /// # Errors
+    /// As [`RawAmqp::open`].
+    pub async fn open_as(
+        name: &str,
+        address: SocketAddr,
+        server: ServerName<'static>,
+        tls: Arc<rustls::ClientConfig>,
+        log: WireLog,
+    ) -> Result<Self, RawError> {
+        let opened = stream::tls_as(address, server, tls);
+        let opened = deadline::CONNECT.wait(format!("a TLS connection to {address}"), opened);
         let stream = opened.await?.map_err(RawError::Open)?;
         Ok(Self::over(name, stream, log))
     }

@@ -28,7 +28,19 @@ pub enum Carrier {
 /// # Errors
 /// [`std::io::Error`] when TCP or TLS fails.
 pub async fn tls(address: SocketAddr, tls: Arc<rustls::ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
+    tls_as(address, ServerName::IpAddress(address.ip().into()), tls).await
+}
+
+/// As [`tls`], for a server whose certificate has this name.
+///
+/// # Errors
+/// As [`tls`].
+pub async fn tls_as(
+    address: SocketAddr,
+    server: ServerName<'static>,
+    tls: Arc<rustls::ClientConfig>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
-    TlsConnector::from(tls).connect(ServerName::IpAddress(address.ip().into()), socket).await
+    TlsConnector::from(tls).connect(server, socket).await
 }

@@ -37,7 +37,7 @@ pub fn tests() -> Vec<Test> {
         fixed(
             SUITE,
             "amqp_head::inputs::a_message_that_is_not_settled_in_time_comes_again",
-            &["AMQP-MOD-04", "AMQP-MOD-09", "AMQP-ENV-03"],
+            &["AMQP-MOD-04", "AMQP-MOD-09", "AMQP-MOD-11", "AMQP-ENV-03"],
             |worker| {
                 let settings = [("MessageAckTimeoutSecs", "2")];
                 Box::pin(
@@ -45,11 +45,9 @@ pub fn tests() -> Vec<Test> {
                 )
             },
         ),
-        told(
-            "amqp_head::inputs::messages_wait_for_a_module_that_is_away",
-            &["AMQP-MOD-10", "AMQP-MOD-11"],
-            |stage, talk| Box::pin(away(stage, talk)),
-        ),
+        told("amqp_head::inputs::messages_wait_for_a_module_that_is_away", &["AMQP-MOD-10"], |stage, talk| {
+            Box::pin(away(stage, talk))
+        }),
         told("amqp_head::inputs::nothing_is_sent_without_credit", &["AMQP-MOD-14"], |stage, talk| {
             Box::pin(without_credit(stage, talk))
         }),
@@ -139,9 +137,10 @@ async fn one_by_one(stage: &mut Stage, talk: &mut Talk) -> Told {
         ("AMQP-MOD-08", "released", RELEASED, false),
         ("AMQP-MOD-06", "accepted, and settled", ACCEPTED, true),
     ];
+    talk.claim("AMQP-MOD-05", format!("message {} comes", marks[0]));
     for (number, (requirement, what, state, settle)) in outcomes.into_iter().enumerate() {
-        talk.claim("AMQP-MOD-05", format!("message {} comes, and no other", marks[number]));
         let delivery = comes(talk, &mut peer, link, &marks[number]).await?;
+        talk.claim("AMQP-MOD-05", format!("message {} comes, and no other", marks[number]));
         // What could come by mistake has come when messages elsewhere and frames behind it have.
         settled(stage, &mut History::begin(), &[sink("i0")]).await?;
         peer.begin(CHANNEL + 1 + u16::try_from(number).unwrap_or_default(), &Begin::default()).await?;
@@ -211,6 +210,12 @@ async fn again(stage: &mut Stage, talk: &mut Talk) -> Told {
     talk.step("it is accepted, and another message is sent");
     talk.claim("AMQP-MOD-09", "only the other comes");
     let mark = send_to(stage, GUEST, "in").await?;
+    comes(talk, &mut peer, link, &mark).await?;
+    talk.step("module guest says nothing of it, breaks off, and attaches again");
+    // The product lets the wait for the outcome run out first, and a pause behind it.
+    talk.claim("AMQP-MOD-11", "it comes again");
+    peer.break_off().await?;
+    let (mut peer, link) = listening(stage.environment(), &module(GUEST), 100).await?;
     let delivery = comes(talk, &mut peer, link, &mark).await?;
     peer.settle(&delivery, true, Some(ACCEPTED)).await;
     Ok(())
@@ -226,17 +231,10 @@ async fn away(stage: &mut Stage, talk: &mut Talk) -> Told {
     talk.step(format!("module guest breaks off, module {MARKER} sends it three messages, and it attaches again"));
     talk.claim("AMQP-MOD-10", format!("{marks:?} come, in this order"));
     let (mut peer, link) = listening(stage.environment(), &module(GUEST), 100).await?;
-    for mark in &marks[..2] {
+    for mark in &marks {
         let delivery = comes(talk, &mut peer, link, mark).await?;
         peer.settle(&delivery, true, Some(ACCEPTED)).await;
     }
-    comes(talk, &mut peer, link, &marks[2]).await?;
-    talk.step("it says nothing of the third, breaks off, and attaches again");
-    talk.claim("AMQP-MOD-11", "the third comes again");
-    peer.break_off().await?;
-    let (mut peer, link) = listening(stage.environment(), &module(GUEST), 100).await?;
-    let delivery = comes(talk, &mut peer, link, &marks[2]).await?;
-    peer.settle(&delivery, true, Some(ACCEPTED)).await;
     Ok(())
 }
 

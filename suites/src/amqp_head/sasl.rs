@@ -105,6 +105,12 @@ async fn plain(stage: &mut Stage, talk: &mut Talk) -> Told {
             talk.holds(outcome.accepted(), outcome)?;
         }
     }
+    let dotted = module("dot.ted");
+    let (user, token) = (format!("{}@{hub}", owner(stage, &dotted)), stage.environment().token(&dotted));
+    talk.step(format!("sasl-init PLAIN as {user}, whose module has a dot in its name"));
+    talk.claim("AMQP-SASL-04", "sasl-outcome 0");
+    let raw = stage.environment().raw_amqp(&user).await?;
+    Peer::enter(raw, &Layer::plain(&user, &token), &Open::default()).await?;
     let (guest, token) = (owner(stage, &module(GUEST)), stage.environment().token(&module(GUEST)));
     let other = stage.environment().token(&module(HOST));
     let host = stage.environment().iot_hub_host().to_owned();
@@ -139,11 +145,13 @@ async fn bound(stage: &mut Stage, talk: &mut Talk) -> Told {
     let raw = environment.raw_amqp("plain").await?;
     let mut peer = Peer::enter(raw, &Layer::plain(&user, &environment.token(&guest)), &Open::default()).await?;
     peer.begin(CHANNEL, &Begin::default()).await?;
-    talk.step("a link for telemetry of module host");
-    talk.claim("AMQP-SASL-08", format!("the link is refused with {NOT_ALLOWED}"));
-    match peer.attach(CHANNEL, events(environment, &host)).await? {
-        Answer::Refused(_, Some(error)) if error.condition == NOT_ALLOWED => {}
-        other => return talk.holds(false, other),
+    for other in [host, device(VISITOR)] {
+        talk.step(format!("a link for telemetry of {other}"));
+        talk.claim("AMQP-SASL-08", format!("the link is refused with {NOT_ALLOWED}"));
+        match peer.attach(CHANNEL, events(environment, &other)).await? {
+            Answer::Refused(_, Some(error)) if error.condition == NOT_ALLOWED => {}
+            other => return talk.holds(false, other),
+        }
     }
     talk.step("a link for telemetry of module guest");
     talk.claim("AMQP-SASL-08", "the connection stands, and its own link is attached");
