@@ -2,9 +2,11 @@
 
 pub mod amqp;
 pub mod client_hello;
+pub mod error;
 pub mod file_upload;
 pub mod http;
 pub mod https;
+pub mod hub_client;
 pub mod iot_hub;
 pub mod mqtt;
 pub mod property_bag;

@@ -12,15 +12,17 @@ use guests::{certificates, trust};
 pub use pki::{DeviceCertificate, Issued};
 use serde_json::{Value, json};
 
-use crate::client::amqp::{self, AmqpClient, Carrier};
+use crate::client::amqp::{self, AmqpClient};
 use crate::client::http::{HttpClient, Origin};
 use crate::client::https::HttpsClient;
+use crate::client::hub_client::{self, HubClient};
 use crate::client::iot_hub::IotHub;
 use crate::client::mqtt::{ConnectError, Login, MqttClient};
 use crate::client::raw_amqp::RawAmqp;
 use crate::client::raw_mqtt::{RawError, RawMqtt};
 use crate::client::sas;
-use crate::client::websocket::{Upgrade, UpgradeError, WebSocket};
+use crate::client::stream::Carrier;
+use crate::client::websocket::{self, Upgrade, UpgradeError, WebSocket};
 use crate::deadline::{self, Deadline};
 use crate::engine::address::AddressPair;
 use crate::engine::process::{Process, ProcessError, Program};
@@ -28,6 +30,7 @@ use crate::observe::history::Identity;
 use crate::observe::wire_log::WireLog;
 use crate::stage::{CANARY, MARKER};
 use crate::subject::{Launch, Subject};
+use crate::transport::Transport;
 
 /// What an environment has, whatever its subject.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +79,7 @@ impl Blueprint {
 pub struct Environment {
     launch: Launch,
     blueprint: Blueprint,
+    transport: Transport,
     folder: PathBuf,
     addresses: AddressPair,
     registry: registry::Registry,
@@ -94,13 +98,18 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Starts the simulators. The hub is not started yet.
+    /// Starts the simulators. The hub is not started yet; its clients will speak `transport`.
     ///
     /// # Errors
     /// [`StartError`] says what did not start, and where its log is.
-    pub async fn world(launch: &Launch, blueprint: &Blueprint, name: &str) -> Result<Self, StartError> {
+    pub async fn world(
+        launch: &Launch,
+        blueprint: &Blueprint,
+        transport: Transport,
+        name: &str,
+    ) -> Result<Self, StartError> {
         if let Subject::Attach(file) = &launch.subject {
-            return attached::environment(launch, blueprint, file);
+            return attached::environment(launch, blueprint, transport, file);
         }
         let folder = launch.run_folder.join(name);
         let io = |source| StartError::Folder { path: folder.clone(), source };
@@ -172,6 +181,7 @@ impl Environment {
         Ok(Self {
             launch: launch.clone(),
             blueprint: blueprint.clone(),
+            transport,
             folder,
             mqtt: SocketAddr::new(addresses.world, 8883),
             addresses,
@@ -352,11 +362,24 @@ impl Environment {
         }
     }
 
-    /// Connects an identity to the hub, with a clean session.
+    /// Connects an identity to the hub, over the environment's transport and without anything of an earlier session.
     ///
     /// # Errors
     /// [`ConnectError`] when it is not accepted.
-    pub async fn connect(&self, identity: &Identity) -> Result<MqttClient, ConnectError> {
+    pub async fn connect(&self, identity: &Identity) -> Result<HubClient, ConnectError> {
+        HubClient::connect(match self.transport {
+            Transport::Mqtt | Transport::MqttWs => hub_client::Login::Mqtt(self.login(identity)),
+            Transport::Amqp => hub_client::Login::Amqp(self.amqp_login(identity, self.over_tls())),
+            Transport::AmqpWs => hub_client::Login::Amqp(self.amqp_login(identity, self.over_websocket())),
+        })
+        .await
+    }
+
+    /// As [`Environment::connect`], for what only MQTT has.
+    ///
+    /// # Errors
+    /// As [`Environment::connect`].
+    pub async fn connect_mqtt(&self, identity: &Identity) -> Result<MqttClient, ConnectError> {
         MqttClient::connect(self.login(identity)).await
     }
 
@@ -365,7 +388,7 @@ impl Environment {
     /// # Errors
     /// [`RawError`] when there is no TLS connection.
     pub async fn raw(&self, name: &str) -> Result<RawMqtt, RawError> {
-        RawMqtt::open(name, self.mqtt_address(), self.tls.clone(), self.wire.clone()).await
+        self.raw_within(name, self.tls.clone()).await
     }
 
     /// Address and port of the simulated IoT Hub's MQTT endpoint, and the name in its certificate.
@@ -385,7 +408,16 @@ impl Environment {
     pub async fn raw_with(&self, name: &str, handshake: Handshake<'_>) -> Result<RawMqtt, RawError> {
         let tls = trust(self.authority.certificate_pem(), handshake)
             .map_err(|error| RawError::Open(std::io::Error::other(error.to_string())))?;
-        RawMqtt::open(name, self.mqtt_address(), tls, self.wire.clone()).await
+        self.raw_within(name, tls).await
+    }
+
+    async fn raw_within(&self, name: &str, tls: Arc<rustls::ClientConfig>) -> Result<RawMqtt, RawError> {
+        if !self.transport.in_websocket() {
+            return RawMqtt::open(name, self.mqtt_address(), tls, self.wire.clone()).await;
+        }
+        let upgrade = Upgrade { protocols: websocket::MQTT, ..Upgrade::default() };
+        let (socket, _) = WebSocket::open(self.https_address(), tls, upgrade).await?;
+        Ok(RawMqtt::on(name, socket, self.wire.clone()))
     }
 
     /// Connects an identity to the AMQP head.
@@ -518,14 +550,26 @@ impl Environment {
         let password =
             key.and_then(|key| sas::token(&audience, key, None, Duration::from_secs(3600)).ok()).unwrap_or_default();
         Login {
-            host: self.addresses.hub.to_string(),
             user_name: format!("{host}/{client_id}/?api-version=2021-04-12&DeviceClientType=edgecert"),
             client_id,
             password,
             clean_session: true,
             will: None,
+            carrier: if self.transport.in_websocket() {
+                self.over_websocket()
+            } else {
+                Carrier::Tls(self.mqtt_address())
+            },
             tls: self.tls.clone(),
             wire: self.wire.clone(),
+        }
+    }
+
+    /// The id an identity is known by: its device, and its module behind a slash.
+    pub fn client_id(&self, identity: &Identity) -> String {
+        match identity {
+            Identity::Module(module) => format!("{}/{module}", self.blueprint.edge_device),
+            Identity::LeafDevice(leaf) => leaf.clone(),
         }
     }
 
@@ -576,6 +620,11 @@ impl Environment {
     /// Whether the hub ran before this environment, with whatever it was told then.
     pub fn is_attached(&self) -> bool {
         matches!(self.launch.subject, Subject::Attach(_))
+    }
+
+    /// What its clients speak.
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// What the environment has.

@@ -10,6 +10,8 @@
 
 use harness::runner::Test;
 
+use crate::declare::over_mqtt;
+
 mod absence;
 mod answers;
 mod callers;
@@ -41,5 +43,6 @@ pub fn tests() -> Vec<Test> {
         topics::tests(),
         server::tests(),
     ];
-    sections.into_iter().flatten().collect()
+    // Their clients write packets or topics of MQTT themselves.
+    sections.into_iter().flatten().map(over_mqtt).collect()
 }

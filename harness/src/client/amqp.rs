@@ -6,7 +6,6 @@
 //!
 //! For everything a library would not do there is [`super::raw_amqp`].
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +25,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::sas;
-use super::stream::{self, ByteStream};
+use super::stream::{self, ByteStream, Carrier};
 use super::websocket::{Upgrade, WebSocket};
 use crate::deadline::{self, Deadline, Expired};
 use crate::observe::wire_log::{Direction, WireLog};
@@ -41,15 +40,6 @@ pub mod twin;
 const CREDIT: u32 = 200;
 /// Longest frame that is read.
 const LONGEST_FRAME: u32 = 65_536;
-
-/// What carries the frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carrier {
-    /// TLS to the AMQP port.
-    Tls(SocketAddr),
-    /// A WebSocket on the HTTPS port.
-    WebSocket(SocketAddr),
-}
 
 /// Who connects, and where.
 #[derive(Debug, Clone)]

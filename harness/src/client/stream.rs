@@ -14,6 +14,15 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::D
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug> ByteStream for S {}
 
+/// What carries a protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// TLS to the port of the protocol.
+    Tls(SocketAddr),
+    /// A WebSocket on the HTTPS port.
+    WebSocket(SocketAddr),
+}
+
 /// Opens TLS to a server known by its address.
 ///
 /// # Errors

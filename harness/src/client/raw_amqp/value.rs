@@ -280,8 +280,8 @@ fn take_as(constructor: u8, from: &mut &[u8], depth: usize) -> Option<Value> {
         0x83 => Value::Timestamp(i64::from_be_bytes(bytes(from)?)),
         0x98 => Value::Uuid(bytes(from)?),
         0xa0 | 0xb0 => Value::Binary(sized(constructor, from)?.to_vec()),
-        0xa1 | 0xb1 => Value::String(str::from_utf8(sized(constructor, from)?).ok()?.to_owned()),
-        0xa3 | 0xb3 => Value::Symbol(str::from_utf8(sized(constructor, from)?).ok()?.to_owned()),
+        0xa1 | 0xb1 => Value::String(std::str::from_utf8(sized(constructor, from)?).ok()?.to_owned()),
+        0xa3 | 0xb3 => Value::Symbol(std::str::from_utf8(sized(constructor, from)?).ok()?.to_owned()),
         0x45 => Value::List(Vec::new()),
         0xc0 | 0xd0 => Value::List(items(constructor, from, depth.checked_sub(1)?)?),
         0xc1 | 0xd1 => {
