@@ -41,7 +41,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    let runtime = runner::runtime().context("starting the runtime")?;
     runtime.block_on(plant_all(arguments))
 }
 

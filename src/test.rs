@@ -88,7 +88,7 @@ pub fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    let runtime = runner::runtime().context("starting the runtime")?;
     runtime.block_on(judge(arguments))
 }
 

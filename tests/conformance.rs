@@ -110,7 +110,7 @@ fn play(tests: Vec<runner::Test>, results: &Results) -> Result<(), String> {
         repeat_test: format!("edgecert test --seed {SEED:x}"),
         evidence: None,
     };
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    let runtime = runner::runtime().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let (events, mut told) = mpsc::unbounded_channel();
         // Nobody stops this run; the sender has to live as long as it.

@@ -207,6 +207,14 @@ impl Worker {
     }
 }
 
+/// A runtime for [`run`]. Stories of many steps over AMQP lie deeper on the stack than threads have by default.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build()
+}
+
 /// Runs a plan and tells it as events; ends early, with everything cleaned up, when `stop` becomes true.
 ///
 /// # Errors

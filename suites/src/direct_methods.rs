@@ -10,8 +10,6 @@
 
 use harness::runner::Test;
 
-use crate::declare::over_mqtt;
-
 mod absence;
 mod answers;
 mod callers;
@@ -43,6 +41,5 @@ pub fn tests() -> Vec<Test> {
         topics::tests(),
         server::tests(),
     ];
-    // Their clients write packets or topics of MQTT themselves.
-    sections.into_iter().flatten().map(over_mqtt).collect()
+    sections.into_iter().flatten().collect()
 }

@@ -1,8 +1,9 @@
 //! A client of the hub in words that no protocol owns: what it sends and gets is the same over each transport.
 //!
-//! - [`HubClient`]: a connection, telemetry, inputs. [`twin`]: the client's own twin.
+//! - [`HubClient`]: a connection, telemetry, inputs. [`twin`], [`methods`]: its own twin, and calls of its methods.
 //!
-//! What only one protocol has is asked of that protocol's client: [`HubClient::mqtt`].
+//! What only one protocol has is asked of that protocol's client: [`HubClient::mqtt`]. Futures of the AMQP library are
+//! large; they are boxed, so that those of tests fit on a stack.
 
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use super::error::{ConnectError, Unanswered};
 use super::mqtt::{self, MqttClient};
 use crate::deadline::{Deadline, Expired};
 
+pub mod methods;
 pub mod twin;
 
 /// A connection that was accepted.
@@ -63,7 +65,7 @@ impl HubClient {
     pub async fn connect(login: Login) -> Result<Self, ConnectError> {
         Ok(match login {
             Login::Mqtt(login) => HubClient::Mqtt(Box::new(MqttClient::connect(login).await?)),
-            Login::Amqp(login) => HubClient::Amqp(Box::new(AmqpClient::connect(login).await?)),
+            Login::Amqp(login) => HubClient::Amqp(Box::new(Box::pin(AmqpClient::connect(login)).await?)),
         })
     }
 
@@ -71,7 +73,7 @@ impl HubClient {
     pub async fn send(&self, message: &Message) -> Pending {
         match self {
             HubClient::Mqtt(client) => Pending::Mqtt(client.send(message).await),
-            HubClient::Amqp(client) => Pending::Amqp(client.send(message).await),
+            HubClient::Amqp(client) => Pending::Amqp(Box::pin(client.send(message)).await),
         }
     }
 
@@ -83,7 +85,7 @@ impl HubClient {
             HubClient::Amqp(client) => {
                 let mut message = message.clone();
                 message.system.extend(output.map(|output| ("outputName".to_owned(), Some(output.to_owned()))));
-                Pending::Amqp(client.send(&message).await)
+                Pending::Amqp(Box::pin(client.send(&message)).await)
             }
         }
     }
@@ -96,7 +98,7 @@ impl HubClient {
         match self {
             HubClient::Mqtt(client) => client.inputs().await,
             HubClient::Amqp(client) => {
-                let mut received = client.inputs().await?;
+                let mut received = Box::pin(client.inputs()).await?;
                 let (to, inputs) = mpsc::unbounded_channel();
                 let module = client.login().module.clone().unwrap_or_default();
                 tokio::spawn(async move {
@@ -135,7 +137,7 @@ impl HubClient {
     pub async fn disconnect(self) {
         match self {
             HubClient::Mqtt(client) => client.disconnect().await,
-            HubClient::Amqp(client) => client.disconnect().await,
+            HubClient::Amqp(client) => Box::pin(client.disconnect()).await,
         }
     }
 

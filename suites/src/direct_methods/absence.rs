@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use harness::client::https::HttpsClient;
-use harness::client::mqtt::methods::REQUESTS;
 use harness::deadline;
 use harness::environment::Environment;
 use harness::observe::history::Identity;
@@ -18,7 +17,7 @@ use super::ground::{
     timed,
 };
 use crate::course::{broken, ended};
-use crate::declare::fixed;
+use crate::declare::{fixed, over_mqtt};
 use crate::oracle::method::answer;
 
 /// All tests of this section.
@@ -30,12 +29,12 @@ pub fn tests() -> Vec<Test> {
             &["METHOD-INV-05", "METHOD-INV-07", "METHOD-INV-08", "MQTT-DM-07", "HTTP-02"],
             |worker| Box::pin(nobody(worker)),
         ),
-        fixed(
+        over_mqtt(fixed(
             "direct_methods",
             "direct_methods::absence::who_does_not_listen_is_not_found_at_once",
             &["METHOD-INV-06", "METHOD-INV-08", "METHOD-INV-25", "METHOD-RCV-04", "METHOD-RCV-05", "MQTT-DM-07"],
             |worker| Box::pin(deaf(worker)),
-        ),
+        )),
     ]
 }
 
@@ -99,7 +98,7 @@ async fn deaf(worker: &mut Worker) -> Result<Outcome, StageError> {
         let mut callee = Callee::connect(environment, &identity).await?;
         let mut steps = vec![format!("{identity} connects")];
         for filter in OTHERS {
-            callee.client.subscribe(filter).await?;
+            callee.client.mqtt().subscribe(filter).await?;
             steps.push(format!("and subscribes to {filter}"));
             let found = missing(environment, &https, "METHOD-INV-06", &identity, &ask, &steps).await;
             if found.is_some() {
@@ -113,7 +112,7 @@ async fn deaf(worker: &mut Worker) -> Result<Outcome, StageError> {
             if let Err(observed) = marker {
                 return Ok(ended(Some(broken("METHOD-RCV-04", "that call, and nothing before it", observed, &steps))));
             }
-            callee.client.unsubscribe(REQUESTS).await?;
+            callee.unsubscribe().await?;
             steps.push(format!("{identity} unsubscribes, for the {}. time", round + 1));
             let found = missing(environment, &https, "METHOD-INV-25", &identity, &ask, &steps).await;
             if found.is_some() {

@@ -14,13 +14,13 @@ use serde_json::json;
 
 use super::ground::{Callee, Calling, METER, OPERATOR, PUMP, body, broken_by, device, judged, module, request};
 use crate::course::{broken, ended};
-use crate::declare::{fixed, property};
+use crate::declare::{fixed, over_mqtt, property};
 use crate::generate::method::argument;
 use crate::oracle::method::answer;
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    vec![
+    let tests = vec![
         property(
             "direct_methods",
             "direct_methods::answers::the_caller_gets_status_and_payload",
@@ -55,7 +55,8 @@ pub fn tests() -> Vec<Test> {
             ],
             |worker| Box::pin(one_by_one(worker)),
         ),
-    ]
+    ];
+    tests.into_iter().map(over_mqtt).collect()
 }
 
 /// Status as the topic spells it, payload as bytes of text.

@@ -295,7 +295,7 @@ async fn all_pairs(worker: &mut Worker) -> Result<Outcome, StageError> {
     let serving = async {
         let serve = callees.iter_mut().map(|callee| async {
             let id = client_id(environment, &callee.identity);
-            while let Some(request) = callee.requests.next().await {
+            while let Some(request) = callee.client.next().await {
                 let asked: Value = serde_json::from_slice(&request.payload).unwrap_or_default();
                 let answer = json!({ "asked": asked, "by": id }).to_string();
                 let _ = callee.answer(&request.id, "200", answer).await;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
+use harness::client::hub_client::methods::{MethodClient, MethodRequest};
+use harness::client::hub_client::{self, HubClient};
 use harness::client::iot_hub::{MethodCall, MethodResult, ServiceError};
-use harness::client::mqtt::MqttClient;
-use harness::client::mqtt::methods::{MethodRequest, MethodRequests, REQUESTS};
+use harness::client::mqtt::methods::REQUESTS;
 use harness::deadline::{self, Deadline};
 use harness::environment::Environment;
 use harness::observe::history::Identity;
@@ -23,19 +24,19 @@ use super::ground::{
     Callee, Calling, FAN, METER, OPERATOR, PUMP, VALVE, body, device, judged, module, nothing_else, payload, request,
 };
 use crate::course::{broken, ended};
-use crate::declare::{fixed, property, restarting, slow};
+use crate::declare::{fixed, over_mqtt, property, restarting, slow};
 use crate::generate::method::{argument, name};
 use crate::oracle::method::answer;
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     vec![
-        restarting(
+        over_mqtt(restarting(
             "direct_methods",
             "direct_methods::cloud::calls_reach_a_client_wherever_it_has_been",
             &["METHOD-CLD-01", "METHOD-CLD-03"],
             |worker| Box::pin(comings_and_goings(worker)),
-        ),
+        )),
         property(
             "direct_methods",
             "direct_methods::cloud::a_call_is_relayed_both_ways",
@@ -58,12 +59,12 @@ pub fn tests() -> Vec<Test> {
         ),
         Test {
             needs: vec![Ability::Pause],
-            ..fixed(
+            ..over_mqtt(fixed(
                 "direct_methods",
                 "direct_methods::cloud::a_call_that_comes_too_late_is_answered_with_nothing",
                 &["METHOD-CLD-04"],
                 |worker| Box::pin(raced(worker)),
-            )
+            ))
         },
         slow(fixed(
             "direct_methods",
@@ -286,7 +287,7 @@ async fn journey(environment: &mut Environment) -> Result<Option<Violation>, Sta
     }
     drop(newer);
     steps.push("module fan connects with a session to be kept, and subscribes".to_owned());
-    let fan = lasting(environment).await?;
+    let mut fan = lasting(environment).await?;
     fan.subscribe().await?;
     steps.push("the hub is stopped and started again; all connect, and only module fan does not subscribe".to_owned());
     environment.stop_hub().await;
@@ -294,7 +295,7 @@ async fn journey(environment: &mut Environment) -> Result<Option<Violation>, Sta
     environment.ready().await?;
     let mut callees = listening(environment, &targets).await?;
     let fan = lasting(environment).await?;
-    let present = fan.client.session_present;
+    let present = fan.client.mqtt().session_present;
     callees.push(fan);
     if let Some(found) = all_called(environment, &mut callees, &steps).await? {
         return Ok(Some(Violation { observed: format!("{} (session present: {present})", found.observed), ..found }));
@@ -306,10 +307,9 @@ async fn lasting(environment: &Environment) -> Result<Callee, StageError> {
     let identity = module(FAN);
     let mut login = environment.login(&identity);
     login.clean_session = false;
-    let connected = MqttClient::connect(login).await;
-    let mut client = connected.map_err(|source| StageError::Connect { who: identity.to_string(), source })?;
-    let requests = MethodRequests::of(&mut client);
-    Ok(Callee { identity, client, requests })
+    let connected = HubClient::connect(hub_client::Login::Mqtt(login)).await;
+    let client = connected.map_err(|source| StageError::Connect { who: identity.to_string(), source })?;
+    Ok(Callee { identity, client: MethodClient::of(client) })
 }
 
 async fn listening(environment: &Environment, targets: &[Identity]) -> Result<Vec<Callee>, StageError> {
@@ -348,7 +348,7 @@ async fn raced(worker: &mut Worker) -> Result<Outcome, StageError> {
     for target in [module(PUMP), device(METER)] {
         let mut callee = Callee::listen(environment, &target).await?;
         // A client that wants this too keeps its connection to the cloud, over which the answer goes.
-        callee.client.subscribe("$iothub/twin/PATCH/properties/desired/#").await?;
+        callee.client.mqtt().subscribe("$iothub/twin/PATCH/properties/desired/#").await?;
         for _ in 0..RACES {
             let steps = [
                 format!("{target} listens to methods and to changes of desired properties"),
@@ -375,7 +375,9 @@ async fn race(
 ) -> Result<Option<Violation>, StageError> {
     let (device, id) = named(environment, target);
     let call = MethodCall::new("ask", json!(1)).answered_within(5);
-    let Callee { client, requests, .. } = callee;
+    let MethodClient::Mqtt { client, requests } = &mut callee.client else {
+        return Err(StageError::NotMqtt(target.to_string()));
+    };
     environment.pause_hub();
     let sent = async {
         let (result, unsubscribed, ()) =
@@ -428,12 +430,12 @@ async fn withdrawn(worker: &mut Worker) -> Result<Outcome, StageError> {
                 None
             } else {
                 steps.push(format!("{target} unsubscribes, and the cloud calls again and again"));
-                callee.client.unsubscribe(REQUESTS).await?;
+                callee.unsubscribe().await?;
                 Some(callee)
             };
             let mut found = not_found(environment, &target, &steps).await?;
             if let Some(mut callee) = gone {
-                if let Some(request) = callee.requests.drain().first() {
+                if let Some(request) = callee.client.drain().first() {
                     let observed = format!("a request for {:?}", request.name);
                     found = found.or(Some(broken("METHOD-RCV-04", "nothing more comes to it", observed, &steps)));
                 }

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use harness::client::http::HttpError;
 use harness::client::https::{CALLER, HttpsAnswer, HttpsClient, HttpsRequest};
-use harness::client::mqtt::MqttClient;
-use harness::client::mqtt::methods::{MethodRequest, MethodRequests, REQUESTS};
+use harness::client::hub_client::methods::{MethodClient, MethodRequest};
 use harness::client::sas;
 use harness::deadline::{self, Deadline};
 use harness::environment::{Credential, Environment};
@@ -165,9 +164,7 @@ pub struct Callee {
     /// Who it is.
     pub identity: Identity,
     /// Its connection.
-    pub client: MqttClient,
-    /// What comes to it.
-    pub requests: MethodRequests,
+    pub client: MethodClient,
 }
 
 impl Callee {
@@ -176,10 +173,9 @@ impl Callee {
     /// # Errors
     /// [`StageError::Connect`] when the hub refuses.
     pub async fn connect(environment: &Environment, identity: &Identity) -> Result<Self, StageError> {
-        let connected = environment.connect_mqtt(identity).await;
-        let mut client = connected.map_err(|source| StageError::Connect { who: identity.to_string(), source })?;
-        let requests = MethodRequests::of(&mut client);
-        Ok(Self { identity: identity.clone(), client, requests })
+        let connected = environment.connect(identity).await;
+        let client = connected.map_err(|source| StageError::Connect { who: identity.to_string(), source })?;
+        Ok(Self { identity: identity.clone(), client: MethodClient::of(client) })
     }
 
     /// Connects and subscribes.
@@ -187,7 +183,7 @@ impl Callee {
     /// # Errors
     /// [`StageError`] when the hub refuses.
     pub async fn listen(environment: &Environment, identity: &Identity) -> Result<Self, StageError> {
-        let callee = Self::connect(environment, identity).await?;
+        let mut callee = Self::connect(environment, identity).await?;
         callee.subscribe().await?;
         Ok(callee)
     }
@@ -196,9 +192,16 @@ impl Callee {
     ///
     /// # Errors
     /// [`StageError::Unanswered`].
-    pub async fn subscribe(&self) -> Result<(), StageError> {
-        self.client.subscribe(REQUESTS).await?;
-        Ok(())
+    pub async fn subscribe(&mut self) -> Result<(), StageError> {
+        Ok(self.client.subscribe().await?)
+    }
+
+    /// Ends that subscription.
+    ///
+    /// # Errors
+    /// [`StageError::Unanswered`].
+    pub async fn unsubscribe(&mut self) -> Result<(), StageError> {
+        Ok(self.client.unsubscribe().await?)
     }
 
     /// The next request.
@@ -206,7 +209,7 @@ impl Callee {
     /// # Errors
     /// Why there is none, for a reader.
     pub async fn next(&mut self, limit: Deadline) -> Result<MethodRequest, String> {
-        match limit.wait(format!("a request for {}", self.identity), self.requests.next()).await {
+        match limit.wait(format!("a request for {}", self.identity), self.client.next()).await {
             Ok(Some(request)) => Ok(request),
             Ok(None) => Err(format!("the connection of {} ended", self.identity)),
             Err(expired) => Err(expired.to_string()),
@@ -218,13 +221,12 @@ impl Callee {
     /// # Errors
     /// [`StageError::Unanswered`].
     pub async fn answer(&self, id: &str, status: &str, payload: impl Into<Bytes>) -> Result<(), StageError> {
-        self.client.answer_method(id, status, payload).await.acknowledged().await?;
-        Ok(())
+        Ok(self.client.answer(id, status, payload).await?)
     }
 
     /// Answers every request with 200 and its own payload, for ever.
     pub async fn echo(&mut self) {
-        while let Some(request) = self.requests.next().await {
+        while let Some(request) = self.client.next().await {
             // A connection that ends is seen by the loop.
             let _ = self.answer(&request.id, "200", request.payload).await;
         }
@@ -254,9 +256,9 @@ pub async fn nothing_else(
             if let Some(observed) = wrong(&answer::answered("200", b"null"), &calling.end().await) {
                 return Ok(Err(format!("a call that {} answered got {observed}", callee.identity)));
             }
-            match (callee.requests.drain().first(), callee.requests.others.first()) {
+            match (callee.client.drain().first(), callee.client.others().first()) {
                 (Some(other), _) => format!("{} got a request for {:?}", callee.identity, other.name),
-                (None, Some(other)) => format!("{} got a message on {:?}", callee.identity, other.topic),
+                (None, Some(other)) => format!("{} got a message on {other:?}", callee.identity),
                 (None, None) => return Ok(Ok(())),
             }
         }

@@ -17,12 +17,12 @@ use super::ground::{
     Callee, Calling, METER, OPERATOR, PUMP, VALVE, body, device, judged, module, nothing_else, payload, request, timed,
 };
 use crate::course::{broken, ended};
-use crate::declare::fixed;
+use crate::declare::{fixed, over_mqtt};
 use crate::oracle::method::answer;
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    vec![
+    let tests = vec![
         fixed(
             "direct_methods",
             "direct_methods::topics::each_request_has_an_id_of_its_own",
@@ -44,7 +44,8 @@ pub fn tests() -> Vec<Test> {
         fixed("direct_methods", "direct_methods::topics::nobody_is_called_over_mqtt", &["MQTT-DM-10"], |worker| {
             Box::pin(published(worker))
         }),
-    ]
+    ];
+    tests.into_iter().map(over_mqtt).collect()
 }
 
 /// Whether a text is a GUID as the product writes it: 8-4-4-4-12 hexadecimal digits, in lower case.
@@ -78,7 +79,7 @@ async fn ids(worker: &mut Worker) -> Result<Outcome, StageError> {
             match callee.next(deadline::METHOD).await {
                 Ok(request) => requests.push(request),
                 Err(observed) => {
-                    let topics: Vec<&str> = callee.requests.others.iter().map(|other| other.topic.as_str()).collect();
+                    let topics = callee.client.others();
                     let requirement = if topics.is_empty() { "METHOD-RCV-01" } else { "MQTT-DM-01" };
                     let expected = "a request for each call, on $iothub/methods/POST/{name}/?$rid={id}";
                     let observed = format!("{observed}; other messages came on {topics:?}");
@@ -227,7 +228,7 @@ async fn published(worker: &mut Worker) -> Result<Outcome, StageError> {
     let mut valve = Callee::listen(environment, &module(VALVE)).await?;
     for topic in HOPEFUL {
         let steps = [format!("module pump publishes to {topic}; pump and valve listen to methods")];
-        let pending = pump.client.publish(topic, Bytes::from_static(b"{}"), QoS::AtLeastOnce).await;
+        let pending = pump.client.mqtt().publish(topic, Bytes::from_static(b"{}"), QoS::AtLeastOnce).await;
         if let Err(error) = pending.acknowledged().await {
             return Ok(ended(Some(broken("MQTT-DM-10", "PUBACK", error.to_string(), &steps))));
         }

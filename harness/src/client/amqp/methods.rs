@@ -10,7 +10,7 @@ use fe2o3_amqp::types::messaging::{
 };
 use fe2o3_amqp::types::primitives::{Binary, SimpleValue, Value};
 use fe2o3_amqp::{Receiver, Sender};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::{AmqpClient, ConnectError, Unaccepted, message};
@@ -38,7 +38,9 @@ pub struct MethodRequest {
 pub struct MethodLinks {
     answers: Mutex<Sender>,
     requests: mpsc::UnboundedReceiver<MethodRequest>,
-    task: JoinHandle<()>,
+    /// Ends the task that listens, when it goes.
+    listening: oneshot::Sender<()>,
+    task: JoinHandle<Receiver>,
 }
 
 impl AmqpClient {
@@ -53,8 +55,9 @@ impl AmqpClient {
         let modes = (SenderSettleMode::Settled, ReceiverSettleMode::First);
         let receiver = self.receiver("method-requests", WHERE, modes, &correlation).await?;
         let (to, requests) = mpsc::unbounded_channel();
-        let task = tokio::spawn(hear(receiver, to));
-        Ok(MethodLinks { answers: answers.into(), requests, task })
+        let (listening, over) = oneshot::channel();
+        let task = tokio::spawn(hear(receiver, to, over));
+        Ok(MethodLinks { answers: answers.into(), requests, listening, task })
     }
 }
 
@@ -62,6 +65,30 @@ impl MethodLinks {
     /// The next request; waits for it. `None` when the link is gone.
     pub async fn next(&mut self) -> Option<MethodRequest> {
         self.requests.recv().await
+    }
+
+    /// Requests that have come and were not taken yet.
+    pub fn drain(&mut self) -> Vec<MethodRequest> {
+        std::iter::from_fn(|| self.requests.try_recv().ok()).collect()
+    }
+
+    /// Closes both links, and gives the requests that had come and were not taken.
+    ///
+    /// # Errors
+    /// [`Unaccepted`] when the hub does not confirm it.
+    pub async fn close(self) -> Result<Vec<MethodRequest>, Unaccepted> {
+        let Self { answers, mut requests, listening, task } = self;
+        drop(listening);
+        let what = "the end of the links for methods";
+        let closed = |reason: String| Unaccepted::Closed { what: what.to_owned(), reason };
+        deadline::ACKNOWLEDGEMENT
+            .wait(what, async {
+                let receiver = task.await.map_err(|error| closed(error.to_string()))?;
+                receiver.close().await.map_err(|error| closed(error.to_string()))?;
+                answers.into_inner().close().await.map_err(|error| closed(error.to_string()))
+            })
+            .await??;
+        Ok(std::iter::from_fn(|| requests.try_recv().ok()).collect())
     }
 
     /// Answers a request.
@@ -81,14 +108,20 @@ impl MethodLinks {
     }
 }
 
-impl Drop for MethodLinks {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn hear(mut receiver: Receiver, to: mpsc::UnboundedSender<MethodRequest>) {
-    while let Ok(delivery) = receiver.recv::<Body<Value>>().await {
+async fn hear(
+    mut receiver: Receiver,
+    to: mpsc::UnboundedSender<MethodRequest>,
+    mut over: oneshot::Receiver<()>,
+) -> Receiver {
+    loop {
+        let delivery = tokio::select! {
+            biased;
+            _ = &mut over => return receiver,
+            delivery = receiver.recv::<Body<Value>>() => match delivery {
+                Ok(delivery) => delivery,
+                Err(_) => return receiver,
+            },
+        };
         let envelope = delivery.message();
         let name = envelope.application_properties.as_ref().and_then(|all| all.0.get(NAME));
         let id = envelope.properties.as_ref().and_then(|section| section.correlation_id.as_ref());
@@ -102,7 +135,7 @@ async fn hear(mut receiver: Receiver, to: mpsc::UnboundedSender<MethodRequest>) 
             payload: message::body(&envelope.body),
         };
         if to.send(request).is_err() || receiver.accept(&delivery).await.is_err() {
-            return;
+            return receiver;
         }
     }
 }

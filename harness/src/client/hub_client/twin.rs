@@ -21,7 +21,7 @@ pub enum TwinClient {
         /// The connection.
         client: Box<AmqpClient>,
         /// The pair of links.
-        links: TwinLinks,
+        links: Box<TwinLinks>,
     },
 }
 
@@ -64,11 +64,11 @@ impl TwinClient {
         Ok(match client {
             HubClient::Mqtt(client) => TwinClient::Mqtt(Box::new(mqtt::twin::TwinClient::open(*client).await?)),
             HubClient::Amqp(client) => {
-                let mut links = client.twin().await?;
+                let mut links = Box::pin(client.twin()).await?;
                 // The link brings desired patches with it, which nobody has asked for yet.
-                granted(links.subscribe(false).await?.into())?;
+                granted(Box::pin(links.subscribe(false)).await?.into())?;
                 links.desired_so_far();
-                TwinClient::Amqp { client, links }
+                TwinClient::Amqp { client, links: Box::new(links) }
             }
         })
     }
@@ -80,7 +80,7 @@ impl TwinClient {
     pub async fn get(&self) -> Result<Answer, Unanswered> {
         match self {
             TwinClient::Mqtt(client) => client.get().await,
-            TwinClient::Amqp { links, .. } => Ok(links.get().await?.into()),
+            TwinClient::Amqp { links, .. } => Ok(Box::pin(links.get()).await?.into()),
         }
     }
 
@@ -91,7 +91,7 @@ impl TwinClient {
     pub async fn report(&self, patch: impl Into<Bytes>) -> Result<Answer, Unanswered> {
         match self {
             TwinClient::Mqtt(client) => client.report(patch).await,
-            TwinClient::Amqp { links, .. } => Ok(links.report(patch).await?.into()),
+            TwinClient::Amqp { links, .. } => Ok(Box::pin(links.report(patch)).await?.into()),
         }
     }
 
@@ -102,7 +102,7 @@ impl TwinClient {
     pub async fn report_in_passing(&self, patch: impl Into<Bytes>) -> Result<(), Unanswered> {
         match self {
             TwinClient::Mqtt(client) => drop(client.report_without_answer(patch).await),
-            TwinClient::Amqp { links, .. } => links.report_without_answer(patch).await?,
+            TwinClient::Amqp { links, .. } => Box::pin(links.report_without_answer(patch)).await?,
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ impl TwinClient {
     pub async fn subscribe(&self) -> Result<(), Unanswered> {
         match self {
             TwinClient::Mqtt(client) => client.subscribe().await,
-            TwinClient::Amqp { links, .. } => granted(links.subscribe(true).await?.into()),
+            TwinClient::Amqp { links, .. } => granted(Box::pin(links.subscribe(true)).await?.into()),
         }
     }
 
@@ -125,7 +125,7 @@ impl TwinClient {
     pub async fn unsubscribe(&self) -> Result<(), Unanswered> {
         match self {
             TwinClient::Mqtt(client) => client.unsubscribe().await,
-            TwinClient::Amqp { links, .. } => granted(links.subscribe(false).await?.into()),
+            TwinClient::Amqp { links, .. } => granted(Box::pin(links.subscribe(false)).await?.into()),
         }
     }
 
@@ -156,7 +156,7 @@ impl TwinClient {
     pub async fn disconnect(self) {
         match self {
             TwinClient::Mqtt(client) => client.disconnect().await,
-            TwinClient::Amqp { client, .. } => client.disconnect().await,
+            TwinClient::Amqp { client, .. } => Box::pin(client.disconnect()).await,
         }
     }
 

@@ -3,33 +3,18 @@
 //! Topics: `$iothub/methods/POST/{name}/?$rid={id}` and `$iothub/methods/res/{status}/?$rid={id}`. A name stands in
 //! its topic as it is, slashes and question marks included.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{MqttClient, Pending, QoS, Received};
+/// What comes.
+pub use crate::client::hub_client::methods::MethodRequest;
 
 /// The filter that asks for requests.
 pub const REQUESTS: &str = "$iothub/methods/POST/#";
 
 const PREFIX: &str = "$iothub/methods/POST/";
 const BEFORE_ID: &str = "/?$rid=";
-
-/// A request for a method.
-#[derive(Debug, Clone)]
-pub struct MethodRequest {
-    /// When it was read.
-    pub at: Instant,
-    /// Name of the method.
-    pub name: String,
-    /// Id under which the answer is awaited.
-    pub id: String,
-    /// Payload.
-    pub payload: Bytes,
-    /// QoS it came with.
-    pub qos: u8,
-}
 
 impl MethodRequest {
     /// The request in a PUBLISH, if it is one.
@@ -96,6 +81,8 @@ impl MqttClient {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn received(topic: &str) -> Received {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use harness::client::http::HttpError;
 use harness::client::https::{HttpsAnswer, HttpsClient};
-use harness::client::mqtt::methods::{MethodRequest, REQUESTS};
+use harness::client::hub_client::methods::MethodRequest;
 use harness::deadline::{self, Deadline};
 use harness::outcome::Moment;
 use harness::stage::{Stage, StageError};
@@ -122,10 +122,9 @@ impl<'a> Trial<'a> {
         let identity = callee(who);
         let mut older = self.callees[who].take();
         let newcomer = Callee::connect(self.stage.environment(), &identity).await?;
-        // A client has its CONNACK before the hub's core knows of it; SUBACK comes when the core knows.
-        newcomer.client.subscribe("$iothub/twin/res/#").await?;
+        newcomer.client.known().await?;
         self.tell(identity.to_string(), "connected");
-        let unexpected = older.as_mut().and_then(|older| older.requests.drain().into_iter().next());
+        let unexpected = older.as_mut().and_then(|older| older.client.drain().into_iter().next());
         self.callees[who] = Some(newcomer);
         let displaced = self.world.connect(who);
         if let Some(request) = unexpected {
@@ -147,11 +146,11 @@ impl<'a> Trial<'a> {
     }
 
     async fn listen(&mut self, who: usize, listens: bool) -> Judged {
-        let Some(there) = &self.callees[who] else { return Ok(None) };
+        let Some(there) = &mut self.callees[who] else { return Ok(None) };
         if listens {
             there.subscribe().await?;
         } else {
-            there.client.unsubscribe(REQUESTS).await?;
+            there.unsubscribe().await?;
         }
         self.world.listen(who, listens);
         self.tell(callee(who).to_string(), if listens { "subscribed" } else { "unsubscribed" });
@@ -161,7 +160,7 @@ impl<'a> Trial<'a> {
     async fn leave(&mut self, who: usize, how: Departure) -> Judged {
         const LEFT: &str = "edgehub_client_disconnect_total";
         let Some(mut there) = self.callees[who].take() else { return Ok(None) };
-        let unexpected = there.requests.drain().into_iter().next();
+        let unexpected = there.client.drain().into_iter().next();
         let id = client_id(self.stage.environment(), &there.identity);
         let labels = [("id", id.as_str())];
         let before = self.stage.metric(LEFT, &labels, 0.0).await?;
