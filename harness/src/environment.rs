@@ -428,15 +428,20 @@ impl Environment {
         AmqpClient::connect(self.amqp_login(identity, carrier)).await
     }
 
-    /// Opens a raw connection to the AMQP head; nothing is written on it yet.
+    /// Opens a raw connection to the AMQP head, over what the transport has below it; nothing is written on it yet.
     ///
     /// # Errors
-    /// [`RawError`] when there is no TLS connection.
+    /// [`RawError`] when there is no TLS connection, or no WebSocket on it.
     pub async fn raw_amqp(&self, name: &str) -> Result<RawAmqp, RawError> {
-        RawAmqp::open(name, self.amqp_address(), self.tls.clone(), self.wire.clone()).await
+        if !self.transport.in_websocket() {
+            return RawAmqp::open(name, self.amqp_address(), self.tls.clone(), self.wire.clone()).await;
+        }
+        let opened = self.websocket(Upgrade::default()).await;
+        let (socket, _) = opened.map_err(|error| RawError::Open(std::io::Error::other(error.to_string())))?;
+        Ok(RawAmqp::over(name, socket, self.wire.clone()))
     }
 
-    /// As [`Environment::raw_amqp`], with a say in the TLS handshake.
+    /// Opens a raw connection to the AMQP head over TLS, with a say in the handshake.
     ///
     /// # Errors
     /// [`RawError`] when there is no TLS connection, or the certificate's key cannot be read.

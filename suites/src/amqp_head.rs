@@ -22,19 +22,24 @@ pub mod twins;
 
 use harness::runner::Test;
 
+use crate::declare::over_amqp;
+
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
-    let mut tests = transport::tests();
-    tests.extend(sasl::tests());
-    tests.extend(connections::tests());
-    tests.extend(tokens::tests());
-    tests.extend(links::tests());
-    tests.extend(telemetry::tests());
-    tests.extend(inputs::tests());
-    tests.extend(twins::tests());
-    tests.extend(methods::tests());
-    tests.extend(cloud_to_device::tests());
-    tests.extend(settings::tests());
-    tests.extend(library::tests());
-    tests
+    let either = [
+        sasl::tests(),
+        connections::tests(),
+        tokens::tests(),
+        links::tests(),
+        telemetry::tests(),
+        inputs::tests(),
+        twins::tests(),
+        methods::tests(),
+        cloud_to_device::tests(),
+        settings::tests(),
+    ];
+    // What these speak over is said in each of them.
+    let one = [transport::tests(), library::tests()];
+    let one = one.into_iter().flatten().map(over_amqp).map(Test::on_one_transport);
+    either.into_iter().flatten().map(over_amqp).chain(one).collect()
 }
