@@ -42,6 +42,7 @@ impl World {
             listen: [127, 0, 0, 1].into(),
             https_port: 0,
             mqtt_port: 0,
+            amqp_port: 0,
             keep_records: None,
         };
         let (ready, listening) = oneshot::channel();
