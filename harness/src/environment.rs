@@ -83,6 +83,7 @@ pub struct Environment {
     https: SocketAddr,
     hub_https_port: u16,
     mqtt: SocketAddr,
+    amqp: SocketAddr,
     simulators: Vec<Process>,
     modules: Vec<Process>,
     hub: Option<Process>,
@@ -171,6 +172,7 @@ impl Environment {
             blueprint: blueprint.clone(),
             folder,
             mqtt: SocketAddr::new(addresses.world, 8883),
+            amqp: SocketAddr::new(addresses.world, 5671),
             addresses,
             registry,
             iot_hub,
@@ -583,6 +585,8 @@ impl Environment {
                     format!("{host}:443={}", self.https).into(),
                     "--connect-to".into(),
                     format!("{host}:8883={}", self.mqtt).into(),
+                    "--connect-to".into(),
+                    format!("{host}:5671={}", self.amqp).into(),
                 ];
                 if let Some(fault) = &self.launch.plant {
                     arguments.extend(["--plant".into(), fault.into()]);

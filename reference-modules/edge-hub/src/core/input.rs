@@ -50,8 +50,8 @@ pub struct SendId(pub u64);
 pub struct CloudMessageId {
     /// Connections of its session before and with this one.
     pub connection: u64,
-    /// Packet id on it.
-    pub packet: u16,
+    /// Packet id or number of the delivery on it.
+    pub packet: u32,
 }
 
 /// What a client is to be told that comes from IoT Hub unasked.
