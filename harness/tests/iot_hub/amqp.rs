@@ -38,14 +38,16 @@ async fn only_who_has_a_token_gets_links() {
 #[tokio::test]
 async fn the_hub_s_token_speaks_for_those_its_chain_names() {
     let world = world_with_m().await;
-    let mut line = Line::open(&world).await;
     let hub = token(EDGE, Some("$edgeHub"), &world.iot_hub.keys(EDGE, Some("$edgeHub")).await.unwrap().primary);
-    assert_eq!(line.put_token(&audience(EDGE, Some("m")), &hub).await, 200);
-    for chain in [None, Some("gw7/n;gw7"), Some("gw7/m")] {
-        let refused = line.sender(&node("messages/events"), Mixed, chain).await.unwrap_err();
-        assert!(refused.contains("UnauthorizedAccess"), "{refused}");
+    for chain in [None, Some("gw7/n;gw7"), Some("gw7/m"), Some("gw7/m;gw7")] {
+        // A connection each: the library does not recover from several refusals on one.
+        let mut line = Line::open(&world).await;
+        assert_eq!(line.put_token(&audience(EDGE, Some("m")), &hub).await, 200);
+        match line.sender(&node("messages/events"), Mixed, chain).await {
+            Ok(_) => assert_eq!(chain, Some("gw7/m;gw7")),
+            Err(error) => assert!(error.contains("UnauthorizedAccess") && chain != Some("gw7/m;gw7"), "{error}"),
+        }
     }
-    assert!(line.sender(&node("messages/events"), Mixed, Some("gw7/m;gw7")).await.is_ok());
 }
 
 #[tokio::test]
@@ -68,7 +70,7 @@ async fn telemetry_arrives_alone_and_in_batches_with_its_properties() {
     let batch = Sendable::builder().message(message).message_format(0x8001_3700).build();
     assert!(matches!(sender.send(batch).await.unwrap(), Outcome::Accepted(_)));
 
-    let (events, _) = world.iot_hub.telemetry_from(1, ACKNOWLEDGEMENT).await.unwrap();
+    let (events, _) = world.iot_hub.telemetry_from(1, ACKNOWLEDGEMENT.limit).await.unwrap();
     let bodies: Vec<_> = events.iter().map(|event| event.body.clone()).collect();
     assert_eq!(bodies, ["one", "two", "three"]);
     assert!(events.iter().all(|event| (event.device.as_str(), event.module.as_deref()) == (EDGE, Some("m"))));
@@ -154,7 +156,7 @@ async fn a_message_is_accepted_rejected_or_comes_again() {
     assert!([&first, &second, &third].iter().all(|delivery| delivery.delivery_tag().len() == 16));
     let properties = first.message().properties.clone().unwrap();
     assert_eq!(properties.message_id, Some(MessageId::String("m1".to_owned())));
-    assert_eq!(properties.to.as_deref(), Some("/devices/leaf/messages/deviceBound"));
+    assert_eq!(properties.to.as_deref(), Some("/devices/leaf/messages/devicebound"));
     let application: Vec<_> = first.message().application_properties.clone().unwrap().0.into_iter().collect();
     let owned = |name: &str, value: &str| (name.to_owned(), SimpleValue::String(value.to_owned()));
     assert_eq!(application, [owned("iothub-ack", "full"), owned("k", "v w")]);
@@ -184,7 +186,7 @@ async fn an_outage_of_one_identity_leaves_the_others_alone() {
     let mut spared = line.sender(&address, Mixed, None).await.unwrap();
     let outage = Condition::new(Kind::Outage, Concerns::Identity(EDGE, Some("m")));
     let outage = world.iot_hub.impose_condition(&outage).await.unwrap();
-    let ended = tokio::time::timeout(ACKNOWLEDGEMENT, struck.on_detach()).await;
+    let ended = tokio::time::timeout(ACKNOWLEDGEMENT.limit, struck.on_detach()).await;
     assert!(format!("{ended:?}").contains("DetachForced"), "{ended:?}");
     let gone = |call: &serde_json::Value| call["call"] == "disconnect" && call["client_id"] == "gw7/m";
     world.iot_hub.call_that(1, ACKNOWLEDGEMENT, "m to be gone", gone).await.unwrap();
@@ -202,7 +204,7 @@ async fn a_newer_session_takes_an_older_one_s_place_over_either_protocol() {
     let mut line = Line::of(&world, EDGE, Some("m")).await;
     let mut older = line.sender(&node("messages/events"), Mixed, None).await.unwrap();
     let _newer = world.line(EDGE, Some("m"), &[]).await;
-    let ended = tokio::time::timeout(ACKNOWLEDGEMENT, older.on_detach()).await;
+    let ended = tokio::time::timeout(ACKNOWLEDGEMENT.limit, older.on_detach()).await;
     assert!(format!("{ended:?}").contains("DetachForced"), "{ended:?}");
 }
 
@@ -214,7 +216,7 @@ async fn telemetry_is_taken_and_not_answered_while_acknowledgements_are_dropped(
     let dropped = Condition::new(Kind::DropAcks, Concerns::Everyone);
     let dropped = world.iot_hub.impose_condition(&dropped).await.unwrap();
     let unanswered = sender.send_batchable(data("one")).await.unwrap();
-    let (events, _) = world.iot_hub.telemetry_from(1, ACKNOWLEDGEMENT).await.unwrap();
+    let (events, _) = world.iot_hub.telemetry_from(1, ACKNOWLEDGEMENT.limit).await.unwrap();
     assert_eq!(events.len(), 1);
     world.iot_hub.lift(dropped).await.unwrap();
     // Dispositions keep their order: the second one is behind what would be the first one.

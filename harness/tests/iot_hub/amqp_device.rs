@@ -98,7 +98,7 @@ fn properties(chain: Option<&str>) -> Fields {
 
 /// The next message on a link.
 pub async fn next(receiver: &mut Receiver) -> Delivery<Body<Value>> {
-    tokio::time::timeout(ACKNOWLEDGEMENT, receiver.recv()).await.expect("a message comes").unwrap()
+    tokio::time::timeout(ACKNOWLEDGEMENT.limit, receiver.recv()).await.expect("a message comes").unwrap()
 }
 
 pub fn audience(device: &str, module: Option<&str>) -> String {

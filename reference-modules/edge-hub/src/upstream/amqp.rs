@@ -235,11 +235,16 @@ async fn send_events(mut sender: Sender, mut inbox: mpsc::UnboundedReceiver<(u64
 
 /// Passes on what comes over a link on which everything is settled already.
 async fn hear(mut receiver: Receiver, news: News, read: fn(links::Delivery) -> Option<Heard>) {
+    let mut credit = links::PREFETCH;
     loop {
         let told = match receiver.recv().await {
             Ok(delivery) => read(delivery).map(Ok),
             Err(error) => Some(Err(io::Error::other(error))),
         };
+        credit = credit.saturating_sub(1);
+        if credit <= links::PREFETCH / 2 && receiver.set_credit(links::PREFETCH).await.is_ok() {
+            credit = links::PREFETCH;
+        }
         let ended = matches!(told, Some(Err(_)));
         if told.is_some_and(|told| news.send(told).is_err()) || ended {
             return;

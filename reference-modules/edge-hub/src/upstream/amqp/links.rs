@@ -18,7 +18,7 @@ use crate::settings::Identity;
 use crate::upstream::{PRODUCT, auth_chain};
 
 /// Messages a receiver takes ahead.
-const PREFETCH: u32 = 50;
+pub const PREFETCH: u32 = 50;
 
 /// Something that came over a link.
 pub type Delivery = fe2o3_amqp::Delivery<Body<Value>>;
@@ -72,7 +72,9 @@ impl Links {
     ) -> io::Result<(Sender, Receiver)> {
         let correlation = format!("{kind}:{}", Uuid::new_v4());
         let mode = (SenderSettleMode::Settled, ReceiverSettleMode::First);
-        let receiver = self.receiver(session, receiving, node, mode, Some(&correlation)).await?;
+        let mut receiver = self.receiver(session, receiving, node, mode, Some(&correlation)).await?;
+        // Credit grows by itself with each settlement, of which there are none here.
+        receiver.set_credit_mode(CreditMode::Manual);
         let sender = self.sender(session, sending, node, SenderSettleMode::Settled, Some(&correlation)).await?;
         Ok((sender, receiver))
     }
