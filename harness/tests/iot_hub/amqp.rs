@@ -1,17 +1,19 @@
-//! The device side over AMQP: tokens, telemetry, twins, methods and messages to devices.
+//! AMQP. The device side: tokens, telemetry, twins, methods and messages to devices. The service side: telemetry as from
+//! an Event Hub, and sending to devices.
 
 use std::time::Duration;
 
 use fe2o3_amqp::Sendable;
 use fe2o3_amqp::types::definitions::SenderSettleMode::{Mixed, Settled};
+use fe2o3_amqp::types::messaging::annotations::OwnedKey;
 use fe2o3_amqp::types::messaging::{ApplicationProperties, Batch, Data, Message, MessageId, Outcome, Properties};
-use fe2o3_amqp::types::primitives::{Binary, SimpleValue, Symbol};
+use fe2o3_amqp::types::primitives::{Binary, SimpleValue, Symbol, Value};
 use harness::client::iot_hub::{CloudMessage, Concerns, Condition, Kind, MessageState, MethodCall, MethodResult};
 use harness::deadline::ACKNOWLEDGEMENT;
 use serde_json::json;
 
 use crate::amqp_device::{Line, answer, audience, data, next, node, text, twin_request};
-use crate::world::{EDGE, World, token};
+use crate::world::{EDGE, HOST, World, token};
 
 async fn world_with_m() -> World {
     let world = World::new().await;
@@ -28,7 +30,7 @@ async fn only_who_has_a_token_gets_links() {
     assert_eq!(line.put_token(&audience(EDGE, Some("m")), &forged).await, 401);
     let refused = line.sender(&node("messages/events"), Mixed, None).await.unwrap_err();
     assert!(refused.contains("UnauthorizedAccess"), "{refused}");
-    assert_eq!(line.put_token("nonsense", &forged).await, 400);
+    assert_eq!(line.put_token("nonsense", &forged).await, 401);
     assert_eq!(line.put_token(&audience(EDGE, Some("m")), &token(EDGE, Some("m"), &keys.primary)).await, 200);
     assert!(line.sender(&node("messages/events"), Mixed, None).await.is_ok());
     let nowhere = line.sender(&node("somewhere"), Mixed, None).await.unwrap_err();
@@ -222,4 +224,63 @@ async fn telemetry_is_taken_and_not_answered_while_acknowledgements_are_dropped(
     // Dispositions keep their order: the second one is behind what would be the first one.
     assert!(matches!(sender.send(data("two")).await.unwrap(), Outcome::Accepted(_)));
     assert!(tokio::time::timeout(Duration::ZERO, unanswered).await.is_err());
+}
+
+#[tokio::test]
+async fn a_service_reads_telemetry_from_where_it_wants() {
+    let world = world_with_m().await;
+    let mut line = Line::of(&world, EDGE, Some("m")).await;
+    let mut sender = line.sender(&node("messages/events"), Mixed, None).await.unwrap();
+    for body in ["one", "two"] {
+        assert!(matches!(sender.send(data(body)).await.unwrap(), Outcome::Accepted(_)));
+    }
+    let mut service = Line::open(&world).await;
+    let partition = format!("amqps://{HOST}/events/ConsumerGroups/$Default/Partitions/0");
+    let refused = service.reader(&partition, None).await.unwrap_err();
+    assert!(refused.contains("UnauthorizedAccess"), "{refused}");
+    assert_eq!(service.put_token(&format!("sb://{HOST}/events"), &world.service_token()).await, 200);
+    let mut all = service.reader(&partition, None).await.unwrap();
+    let mut later = service.reader(&partition, Some("amqp.annotation.x-opt-offset > '1'")).await.unwrap();
+    let mut newest = service.reader(&partition, Some("amqp.annotation.x-opt-offset > '@latest'")).await.unwrap();
+    let first = next(&mut all).await.into_message();
+    let annotations = first.message_annotations.clone().unwrap().0;
+    assert_eq!(annotations.get(&OwnedKey::from("iothub-connection-module-id")), Some(&Value::String("m".to_owned())));
+    assert_eq!(annotations.get(&OwnedKey::from("x-opt-offset")), Some(&Value::String("1".to_owned())));
+    assert_eq!((text(first), text(next(&mut all).await.into_message())), ("one".to_owned(), "two".to_owned()));
+    assert_eq!(text(next(&mut later).await.into_message()), "two");
+    assert!(matches!(sender.send(data("three")).await.unwrap(), Outcome::Accepted(_)));
+    for reader in [&mut all, &mut later, &mut newest] {
+        assert_eq!(text(next(reader).await.into_message()), "three");
+    }
+}
+
+#[tokio::test]
+async fn a_service_asks_what_there_is_and_sends_to_devices() {
+    let world = World::new().await;
+    world.iot_hub.create_identity("leaf", None).await.unwrap();
+    let mut service = Line::open(&world).await;
+    assert_eq!(service.put_token(&format!("sb://{HOST}/events"), &world.service_token()).await, 200);
+    let mut answers = service.receiver("$management", Mixed, false).await;
+    let mut questions = service.sender("$management", Mixed, None).await.unwrap();
+    let mut application = ApplicationProperties::default();
+    for (name, value) in [("operation", "READ"), ("type", "com.microsoft:eventhub"), ("name", "events")] {
+        application.0.insert(name.to_owned(), SimpleValue::String(value.to_owned()));
+    }
+    let question = Message { application_properties: Some(application), ..data("") };
+    assert!(matches!(questions.send(question).await.unwrap(), Outcome::Accepted(_)));
+    let described = next(&mut answers).await.into_body().try_into_value().unwrap();
+    let Value::Map(described) = described else { panic!("{described:?}") };
+    let partitions = described.get(&Value::String("partition_ids".to_owned()));
+    assert_eq!(partitions, Some(&Value::Array(vec![Value::String("0".to_owned())].into())));
+
+    let mut sender = service.sender("/messages/devicebound", Mixed, None).await.unwrap();
+    for (to, taken) in [("leaf", true), ("nobody", false)] {
+        let properties = Properties::builder().message_id("m1".to_owned());
+        let properties = properties.to(format!("/devices/{to}/messages/devicebound")).build();
+        let outcome = sender.send(Message { properties: Some(properties), ..data("hello") }).await.unwrap();
+        assert_eq!(matches!(outcome, Outcome::Accepted(_)), taken, "{outcome:?}");
+    }
+    let queue = world.iot_hub.device_queue("leaf").await.unwrap();
+    let states: Vec<_> = queue.iter().map(|message| (message.message_id.as_str(), message.state)).collect();
+    assert_eq!(states, [("m1", MessageState::Enqueued)]);
 }

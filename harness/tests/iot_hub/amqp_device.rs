@@ -5,11 +5,13 @@ use fe2o3_amqp::session::SessionHandle;
 use fe2o3_amqp::types::definitions::{Fields, ReceiverSettleMode, SenderSettleMode};
 use fe2o3_amqp::types::messaging::annotations::OwnedKey;
 use fe2o3_amqp::types::messaging::{
-    AmqpValue, ApplicationProperties, Body, Data, Message, MessageAnnotations, MessageId, Properties,
+    AmqpValue, ApplicationProperties, Body, Data, Message, MessageAnnotations, MessageId, Properties, Source,
 };
 use fe2o3_amqp::types::primitives::{Binary, SimpleValue, Symbol, Value};
 use fe2o3_amqp::{Connection, Delivery, Receiver, Sender, Session};
 use harness::deadline::ACKNOWLEDGEMENT;
+use serde_amqp::described::Described;
+use serde_amqp::descriptor::Descriptor;
 
 use crate::world::{EDGE, HOST, World, token};
 
@@ -76,6 +78,19 @@ impl Line {
         let builder = Sender::builder().name(format!("s{}", self.links)).target(address).sender_settle_mode(mode);
         let attached = builder.properties(properties(chain)).attach(&mut self.session).await;
         attached.map_err(|error| format!("{error:?}"))
+    }
+
+    /// A link on which to read what a selector wants.
+    pub async fn reader(&mut self, address: &str, selector: Option<&str>) -> Result<Receiver, String> {
+        self.links += 1;
+        let mut source = Source::builder().address(address);
+        if let Some(selector) = selector {
+            let descriptor = Descriptor::Name(Symbol::from("apache.org:selector-filter:string"));
+            let value = Value::String(selector.to_owned());
+            source = source.add_to_filter("apache.org:selector-filter:string", Described { descriptor, value });
+        }
+        let builder = Receiver::builder().name(format!("r{}", self.links)).source(source.build());
+        builder.attach(&mut self.session).await.map_err(|error| format!("{error:?}"))
     }
 
     /// A link on which to receive.

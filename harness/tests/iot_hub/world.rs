@@ -25,6 +25,7 @@ pub const EDGE: &str = "gw7";
 pub struct World {
     pub iot_hub: IotHub,
     origin: Origin,
+    policy: (String, String),
     mqtt: std::net::SocketAddr,
     amqp: std::net::SocketAddr,
     tls: Arc<rustls::ClientConfig>,
@@ -66,7 +67,8 @@ impl World {
         let origin = Origin { address: addresses.https, host: HOST.to_owned(), tls: Some(tls.clone()) };
         let policy = &registry.service_policy;
         let iot_hub = IotHub::new(origin.clone(), &policy.name, &policy.key).unwrap();
-        Self { iot_hub, origin, mqtt: addresses.mqtt, amqp: addresses.amqp, tls, _folder: folder, _end: end }
+        let policy = (policy.name.clone(), policy.key.clone());
+        Self { iot_hub, origin, policy, mqtt: addresses.mqtt, amqp: addresses.amqp, tls, _folder: folder, _end: end }
     }
 
     pub fn http(&self) -> HttpClient {
@@ -86,6 +88,12 @@ impl World {
         };
         let code = raw.connect(&connect).await.unwrap();
         (Line { raw }, code)
+    }
+
+    /// A token of the service.
+    pub fn service_token(&self) -> String {
+        let (name, key) = &self.policy;
+        sas::token(&format!("sb://{HOST}/events"), key, Some(name), Duration::from_secs(600)).unwrap()
     }
 
     /// A TLS connection to the AMQP endpoint.
