@@ -13,6 +13,7 @@ use harness::outcome::Outcome;
 use harness::report::kill_matrix::{self, FaultOutcome, KillMatrix};
 use harness::runner::{self, Plan, Profile};
 use harness::subject::{Launch, Subject};
+use harness::transport::Transport;
 use suites::faults::{Fault, Thoroughness};
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -193,7 +194,7 @@ impl Shared {
             };
             let Some(event) = event else { break };
             let result = match event {
-                Event::CasesJudged { test, done } => {
+                Event::CasesJudged { test, done, .. } => {
                     cases.insert(test, done);
                     continue;
                 }
@@ -243,7 +244,9 @@ impl Shared {
                 run_folder: self.folder.join(number.to_string()),
             },
             blueprint: suites::blueprint(),
-            tests,
+            // A fault is one on whatever transport it is noticed.
+            tests: tests.into_iter().map(|(test, cases)| (test.on_one_transport(), cases)).collect(),
+            transports: Transport::ALL.to_vec(),
             seed: self.seed,
             jobs: 1,
             repeat: format!("edgecert self-test --fault {} --seed {:x}", fault.id, self.seed),

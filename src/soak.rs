@@ -18,7 +18,7 @@ use crate::test::{fresh_seed, hexadecimal, setting, stop_on_signals};
 pub enum Kind {
     /// Kill the hub by SIGKILL again and again while senders and receivers go on; judge loss, order and repetitions.
     Kills(Kills),
-    /// Pour broken MQTT packets on a server; judge its memory, its answers to a healthy client, and that it lives.
+    /// Pour broken packets of MQTT or frames of AMQP on a server; judge its memory, its answers to a healthy client, and that it lives.
     Packets(Packets),
 }
 
@@ -27,6 +27,9 @@ pub struct Packets {
     /// How many packets.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     count: u64,
+    /// What they are of.
+    #[arg(long, value_enum, value_name = "PROTOCOL", default_value_t = Protocol::Mqtt)]
+    protocol: Protocol,
     /// Who takes them.
     #[arg(long, value_enum, value_name = "SERVER", default_value_t = Against::EdgeHub)]
     against: Against,
@@ -35,8 +38,16 @@ pub struct Packets {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
+enum Protocol {
+    /// Packets of MQTT.
+    Mqtt,
+    /// Frames of AMQP.
+    Amqp,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
 enum Against {
-    /// The MQTT head of the edgeHub.
+    /// The head of the edgeHub.
     EdgeHub,
     /// The simulated IoT Hub.
     IotHub,
@@ -130,8 +141,12 @@ async fn pour(arguments: Packets, stop: watch::Receiver<bool>) -> anyhow::Result
         Against::EdgeHub => (packets::Target::EdgeHub, "edge-hub"),
         Against::IotHub => (packets::Target::IotHub, "iot-hub"),
     };
-    let plan = packets::Plan { target, packets: arguments.count, seed };
-    crate::say(&format!("edgecert pours {} broken packets on the {name}  (seed {seed:x})\n", plan.packets));
+    let (protocol, word) = match arguments.protocol {
+        Protocol::Mqtt => (packets::Protocol::Mqtt, "mqtt"),
+        Protocol::Amqp => (packets::Protocol::Amqp, "amqp"),
+    };
+    let plan = packets::Plan { protocol, target, packets: arguments.count, seed };
+    crate::say(&format!("edgecert pours {} broken packets of {word} on the {name}  (seed {seed:x})\n", plan.packets));
     let told = Told::now();
     let tell = |progress: packets::Progress| {
         told.say(|| {
@@ -150,7 +165,8 @@ async fn pour(arguments: Packets, stop: watch::Receiver<bool>) -> anyhow::Result
         );
         (line, breaches)
     });
-    let again = format!("edgecert soak packets --against {name} --count {} --seed {seed:x}", plan.packets);
+    let again =
+        format!("edgecert soak packets --protocol {word} --against {name} --count {} --seed {seed:x}", plan.packets);
     told.end(ended, folder, &again, *stop.borrow())
 }
 

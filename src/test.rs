@@ -11,6 +11,7 @@ use harness::report::console::{Console, Style};
 use harness::report::{self, Record};
 use harness::runner::{self, Plan};
 use harness::subject::{Launch, Subject};
+use harness::transport::{Transport, UnknownTransport};
 use suites::deployment::Deployment;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -28,10 +29,10 @@ pub struct Arguments {
     /// What to judge: `embedded`, `command:PROGRAM ARGUMENT...`, or `attach:FILE`.
     #[arg(long, value_name = "HUB", default_value = "embedded")]
     hub: Subject,
-    /// What clients speak.
-    #[arg(long, value_name = "NAME", default_value = "mqtt", value_parser = ["mqtt"])]
-    transport: String,
-    /// Generated cases of the whole run, shared among the tests.
+    /// What clients speak: `mqtt`, `mqtt-ws`, `amqp` or `amqp-ws`; may be given several times.
+    #[arg(long = "transport", value_name = "NAME", default_value = "mqtt", value_parser = spoken)]
+    transports: Vec<Transport>,
+    /// Generated cases of the whole run on each transport, shared among the tests.
     #[arg(long, value_name = "N", default_value_t = CASES)]
     cases: u64,
     /// Where generated input comes from; a run with the same seed has the same input.
@@ -66,6 +67,10 @@ pub struct Arguments {
 pub fn hexadecimal(text: &str) -> Result<u64, String> {
     u64::from_str_radix(text.trim_start_matches("0x"), 16)
         .map_err(|_| "a seed is a hexadecimal number of at most 16 digits".to_owned())
+}
+
+fn spoken(text: &str) -> Result<Transport, String> {
+    text.parse().map_err(|error: UnknownTransport| error.to_string())
 }
 
 fn dotted(text: &str) -> Result<String, String> {
@@ -107,6 +112,13 @@ async fn judge(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         None => (arguments.selection.tests(arguments.cases)?, suites::blueprint()),
     };
+    let transports = arguments.transports();
+    let (tests, others): (Vec<_>, Vec<_>) = tests.into_iter().partition(|(test, _): &(runner::Test, u64)| {
+        test.transports.iter().any(|transport| transports.contains(transport))
+    });
+    if let (true, Some((test, _))) = (tests.is_empty(), others.first()) {
+        anyhow::bail!("no test is left to run; {} runs with --transport {}", test.name, test.transports[0]);
+    }
     let seed = arguments.seed.unwrap_or_else(fresh_seed);
     let mut folder = RunFolder::create(arguments.keep).context("making the run's folder")?;
     if arguments.keep {
@@ -117,6 +129,7 @@ async fn judge(arguments: Arguments) -> anyhow::Result<ExitCode> {
         launch: arguments.launch(folder.path().to_owned())?,
         blueprint,
         tests,
+        transports,
         seed,
         jobs: arguments.jobs.unwrap_or_else(two_for_each_core),
         repeat_test: arguments.repeat_one(seed),
@@ -207,7 +220,18 @@ impl Arguments {
         })
     }
 
-    /// The command line that has the same input, test selection aside.
+    /// Each transport asked for, once.
+    fn transports(&self) -> Vec<Transport> {
+        let mut transports = Vec::new();
+        for transport in &self.transports {
+            if !transports.contains(transport) {
+                transports.push(*transport);
+            }
+        }
+        transports
+    }
+
+    /// The command line that has the same input, selection of tests and transports aside.
     fn repeat_one(&self, seed: u64) -> String {
         let mut line = vec!["edgecert test".to_owned(), format!("--seed {seed:x}"), format!("--cases {}", self.cases)];
         match &self.hub {
@@ -234,6 +258,9 @@ impl Arguments {
 
     fn repeat(&self, seed: u64) -> String {
         let mut line = self.repeat_one(seed);
+        for transport in self.transports() {
+            line.push_str(&format!(" --transport {transport}"));
+        }
         for suite in &self.selection.suites {
             line.push_str(&format!(" --suite {suite}"));
         }

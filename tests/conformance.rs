@@ -11,6 +11,7 @@ use harness::event::Event;
 use harness::outcome::Outcome;
 use harness::runner::{self, Plan, Profile};
 use harness::subject::{Launch, Subject};
+use harness::transport::Transport;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::sync::{mpsc, watch};
 
@@ -86,7 +87,7 @@ fn play(tests: Vec<runner::Test>, results: &Results) -> Result<(), String> {
         .into_iter()
         .map(|test| {
             let cases = u64::from(test.weight) * CASES_FOR_EACH_WEIGHT;
-            (test, cases)
+            (test.on_one_transport(), cases)
         })
         .collect();
     let plan = Plan {
@@ -102,6 +103,7 @@ fn play(tests: Vec<runner::Test>, results: &Results) -> Result<(), String> {
         },
         blueprint: suites::blueprint(),
         tests,
+        transports: Transport::ALL.to_vec(),
         seed: SEED,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         repeat: String::from("cargo test --test conformance"),

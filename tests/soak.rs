@@ -34,8 +34,9 @@ fn a_hub_that_acknowledges_before_it_stores_is_found_out_by_kills() {
 
 #[test]
 fn neither_server_minds_five_hundred_broken_packets() {
-    for server in ["edge-hub", "iot-hub"] {
-        ends_with(&soak(&["packets", "--count", "500", "--seed", "5", "--against", server]), 0, "CONFORMS");
+    for (protocol, server) in [("mqtt", "edge-hub"), ("mqtt", "iot-hub"), ("amqp", "edge-hub")] {
+        let packets = ["packets", "--count", "500", "--seed", "5", "--protocol", protocol, "--against", server];
+        ends_with(&soak(&packets), 0, "CONFORMS");
     }
 }
 

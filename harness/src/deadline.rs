@@ -42,6 +42,8 @@ pub const CLOSED: Deadline = Deadline::new("CLOSED", 10);
 pub const TIME_LIMIT: Deadline = Deadline::new("TIME_LIMIT", 15);
 /// The hub looks at the credentials of connected clients again. The product does so every five minutes.
 pub const REAUTHENTICATION: Deadline = Deadline::new("REAUTHENTICATION", 330);
+/// The hub ends an AMQP connection on which nothing comes. The product does so after 240 s.
+pub const SILENCE: Deadline = Deadline::new("SILENCE", 260);
 /// A message reaches the sinks its routes name.
 pub const ROUTING: Deadline = Deadline::new("ROUTING", 10);
 /// A method call is answered, at the latest with a 504 at the end of a response timeout of 5 s.

@@ -12,12 +12,17 @@ use guests::{certificates, trust};
 pub use pki::{DeviceCertificate, Issued};
 use serde_json::{Value, json};
 
+use crate::client::amqp::{self, AmqpClient};
 use crate::client::http::{HttpClient, Origin};
 use crate::client::https::HttpsClient;
+use crate::client::hub_client::{self, HubClient};
 use crate::client::iot_hub::IotHub;
 use crate::client::mqtt::{ConnectError, Login, MqttClient};
+use crate::client::raw_amqp::RawAmqp;
 use crate::client::raw_mqtt::{RawError, RawMqtt};
 use crate::client::sas;
+use crate::client::stream::Carrier;
+use crate::client::websocket::{self, Upgrade, UpgradeError, WebSocket};
 use crate::deadline::{self, Deadline};
 use crate::engine::address::AddressPair;
 use crate::engine::process::{Process, ProcessError, Program};
@@ -25,6 +30,7 @@ use crate::observe::history::Identity;
 use crate::observe::wire_log::WireLog;
 use crate::stage::{CANARY, MARKER};
 use crate::subject::{Launch, Subject};
+use crate::transport::Transport;
 
 /// What an environment has, whatever its subject.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +79,7 @@ impl Blueprint {
 pub struct Environment {
     launch: Launch,
     blueprint: Blueprint,
+    transport: Transport,
     folder: PathBuf,
     addresses: AddressPair,
     registry: registry::Registry,
@@ -92,13 +99,18 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Starts the simulators. The hub is not started yet.
+    /// Starts the simulators. The hub is not started yet; its clients will speak `transport`.
     ///
     /// # Errors
     /// [`StartError`] says what did not start, and where its log is.
-    pub async fn world(launch: &Launch, blueprint: &Blueprint, name: &str) -> Result<Self, StartError> {
+    pub async fn world(
+        launch: &Launch,
+        blueprint: &Blueprint,
+        transport: Transport,
+        name: &str,
+    ) -> Result<Self, StartError> {
         if let Subject::Attach(file) = &launch.subject {
-            return attached::environment(launch, blueprint, file);
+            return attached::environment(launch, blueprint, transport, file);
         }
         let folder = launch.run_folder.join(name);
         let io = |source| StartError::Folder { path: folder.clone(), source };
@@ -170,6 +182,7 @@ impl Environment {
         Ok(Self {
             launch: launch.clone(),
             blueprint: blueprint.clone(),
+            transport,
             folder,
             mqtt: SocketAddr::new(addresses.world, 8883),
             amqp: SocketAddr::new(addresses.world, 5671),
@@ -351,11 +364,24 @@ impl Environment {
         }
     }
 
-    /// Connects an identity to the hub, with a clean session.
+    /// Connects an identity to the hub, over the environment's transport and without anything of an earlier session.
     ///
     /// # Errors
     /// [`ConnectError`] when it is not accepted.
-    pub async fn connect(&self, identity: &Identity) -> Result<MqttClient, ConnectError> {
+    pub async fn connect(&self, identity: &Identity) -> Result<HubClient, ConnectError> {
+        HubClient::connect(match self.transport {
+            Transport::Mqtt | Transport::MqttWs => hub_client::Login::Mqtt(self.login(identity)),
+            Transport::Amqp => hub_client::Login::Amqp(self.amqp_login(identity, self.over_tls())),
+            Transport::AmqpWs => hub_client::Login::Amqp(self.amqp_login(identity, self.over_websocket())),
+        })
+        .await
+    }
+
+    /// As [`Environment::connect`], for what only MQTT has.
+    ///
+    /// # Errors
+    /// As [`Environment::connect`].
+    pub async fn connect_mqtt(&self, identity: &Identity) -> Result<MqttClient, ConnectError> {
         MqttClient::connect(self.login(identity)).await
     }
 
@@ -364,12 +390,17 @@ impl Environment {
     /// # Errors
     /// [`RawError`] when there is no TLS connection.
     pub async fn raw(&self, name: &str) -> Result<RawMqtt, RawError> {
-        RawMqtt::open(name, self.mqtt_address(), self.tls.clone(), self.wire.clone()).await
+        self.raw_within(name, self.tls.clone()).await
     }
 
     /// Address and port of the simulated IoT Hub's MQTT endpoint, and the name in its certificate.
     pub fn iot_hub_mqtt(&self) -> (SocketAddr, &str) {
         (self.mqtt, &self.launch.iot_hub_host)
+    }
+
+    /// Address and port of the simulated IoT Hub's AMQP endpoint.
+    pub fn iot_hub_amqp(&self) -> SocketAddr {
+        SocketAddr::new(self.addresses.world, 5671)
     }
 
     /// As [`Environment::raw`], with a say in the TLS handshake.
@@ -379,7 +410,50 @@ impl Environment {
     pub async fn raw_with(&self, name: &str, handshake: Handshake<'_>) -> Result<RawMqtt, RawError> {
         let tls = trust(self.authority.certificate_pem(), handshake)
             .map_err(|error| RawError::Open(std::io::Error::other(error.to_string())))?;
-        RawMqtt::open(name, self.mqtt_address(), tls, self.wire.clone()).await
+        self.raw_within(name, tls).await
+    }
+
+    async fn raw_within(&self, name: &str, tls: Arc<rustls::ClientConfig>) -> Result<RawMqtt, RawError> {
+        if !self.transport.in_websocket() {
+            return RawMqtt::open(name, self.mqtt_address(), tls, self.wire.clone()).await;
+        }
+        let upgrade = Upgrade { protocols: websocket::MQTT, ..Upgrade::default() };
+        let (socket, _) = WebSocket::open(self.https_address(), tls, upgrade).await?;
+        Ok(RawMqtt::on(name, socket, self.wire.clone()))
+    }
+
+    /// Connects an identity to the AMQP head.
+    ///
+    /// # Errors
+    /// [`amqp::ConnectError`] when it is not accepted.
+    pub async fn connect_amqp(&self, identity: &Identity, carrier: Carrier) -> Result<AmqpClient, amqp::ConnectError> {
+        AmqpClient::connect(self.amqp_login(identity, carrier)).await
+    }
+
+    /// Opens a raw connection to the AMQP head; nothing is written on it yet.
+    ///
+    /// # Errors
+    /// [`RawError`] when there is no TLS connection.
+    pub async fn raw_amqp(&self, name: &str) -> Result<RawAmqp, RawError> {
+        RawAmqp::open(name, self.amqp_address(), self.tls.clone(), self.wire.clone()).await
+    }
+
+    /// As [`Environment::raw_amqp`], with a say in the TLS handshake.
+    ///
+    /// # Errors
+    /// [`RawError`] when there is no TLS connection, or the certificate's key cannot be read.
+    pub async fn raw_amqp_with(&self, name: &str, handshake: Handshake<'_>) -> Result<RawAmqp, RawError> {
+        let tls = trust(self.authority.certificate_pem(), handshake)
+            .map_err(|error| RawError::Open(std::io::Error::other(error.to_string())))?;
+        RawAmqp::open(name, self.amqp_address(), tls, self.wire.clone()).await
+    }
+
+    /// Asks for a WebSocket at the hub's HTTPS port; also gives the sub-protocol of the answer.
+    ///
+    /// # Errors
+    /// [`UpgradeError`] with the status, when the hub does not upgrade.
+    pub async fn websocket(&self, upgrade: Upgrade<'_>) -> Result<(WebSocket, Option<String>), UpgradeError> {
+        WebSocket::open(self.https_address(), self.tls.clone(), upgrade).await
     }
 
     /// The certificate of a guest that has one.
@@ -412,6 +486,11 @@ impl Environment {
     /// Address and port of the hub's MQTT head.
     pub fn mqtt_address(&self) -> SocketAddr {
         SocketAddr::new(self.addresses.hub, 8883)
+    }
+
+    /// Address and port of the hub's AMQP head.
+    pub fn amqp_address(&self) -> SocketAddr {
+        SocketAddr::new(self.addresses.hub, 5671)
     }
 
     /// Address and port of the hub's HTTPS head.
@@ -473,15 +552,47 @@ impl Environment {
         let password =
             key.and_then(|key| sas::token(&audience, key, None, Duration::from_secs(3600)).ok()).unwrap_or_default();
         Login {
-            host: self.addresses.hub.to_string(),
             user_name: format!("{host}/{client_id}/?api-version=2021-04-12&DeviceClientType=edgecert"),
             client_id,
             password,
             clean_session: true,
             will: None,
+            carrier: if self.transport.in_websocket() {
+                self.over_websocket()
+            } else {
+                Carrier::Tls(self.mqtt_address())
+            },
             tls: self.tls.clone(),
             wire: self.wire.clone(),
         }
+    }
+
+    /// The id an identity is known by: its device, and its module behind a slash.
+    pub fn client_id(&self, identity: &Identity) -> String {
+        match identity {
+            Identity::Module(module) => format!("{}/{module}", self.blueprint.edge_device),
+            Identity::LeafDevice(leaf) => leaf.clone(),
+        }
+    }
+
+    /// What an identity presents over AMQP.
+    pub fn amqp_login(&self, identity: &Identity, carrier: Carrier) -> amqp::Login {
+        let (device, module) = match identity {
+            Identity::Module(module) => (self.blueprint.edge_device.clone(), Some(module.clone())),
+            Identity::LeafDevice(leaf) => (leaf.clone(), None),
+        };
+        let (token, tls, wire) = (self.token(identity), self.tls.clone(), self.wire.clone());
+        amqp::Login { carrier, device, module, token, tls, wire }
+    }
+
+    /// The AMQP port of the hub.
+    pub fn over_tls(&self) -> Carrier {
+        Carrier::Tls(self.amqp_address())
+    }
+
+    /// A WebSocket at the HTTPS port of the hub.
+    pub fn over_websocket(&self) -> Carrier {
+        Carrier::WebSocket(self.https_address())
     }
 
     /// The hub's metrics, as text.
@@ -511,6 +622,11 @@ impl Environment {
     /// Whether the hub ran before this environment, with whatever it was told then.
     pub fn is_attached(&self) -> bool {
         matches!(self.launch.subject, Subject::Attach(_))
+    }
+
+    /// What its clients speak.
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// What the environment has.

@@ -27,11 +27,15 @@ pub enum Event {
     TestStarted {
         /// Its name.
         test: String,
+        /// What its clients speak.
+        transport: String,
     },
     /// A test has judged more generated cases.
     CasesJudged {
         /// Its name.
         test: String,
+        /// What its clients speak.
+        transport: String,
         /// How many so far.
         done: u64,
     },
@@ -39,6 +43,8 @@ pub enum Event {
     Shrinking {
         /// The test's name.
         test: String,
+        /// What its clients speak.
+        transport: String,
         /// How many smaller cases were tried so far.
         tried: u64,
     },

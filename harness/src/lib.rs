@@ -1,6 +1,7 @@
 //! How a test lives: the environment it asks for, the clients it acts through, what it saw, and how that is told.
 //!
 //! - [`subject`]: what is judged. [`engine`] starts things, [`environment`] is one subject in its world.
+//! - [`transport`]: what clients speak.
 //! - [`client`]: modules and leaf devices at the hub, and the service side of the cloud.
 //! - [`observe`]: the history of a case, and the monitors every history must pass.
 //! - [`deadline`]: every wait has a name and a limit.
@@ -20,3 +21,4 @@ pub mod requirement;
 pub mod runner;
 pub mod stage;
 pub mod subject;
+pub mod transport;

@@ -14,11 +14,13 @@ use crate::observe::wire_log::WireLog;
 use crate::outcome::Outcome;
 use crate::stage::{Stage, StageError};
 use crate::subject::{Ability, Launch};
+use crate::transport::Transport;
 
 /// The body of a test. It acts through its worker and judges what it saw.
-pub type Body = Box<dyn for<'a> Fn(&'a mut Worker) -> BoxFuture<'a, Result<Outcome, StageError>> + Send + Sync>;
+pub type Body = Arc<dyn for<'a> Fn(&'a mut Worker) -> BoxFuture<'a, Result<Outcome, StageError>> + Send + Sync>;
 
 /// A test: a claim, the requirements it covers, and how to find out.
+#[derive(Clone)]
 pub struct Test {
     /// `suite::section::claim`.
     pub name: String,
@@ -32,8 +34,18 @@ pub struct Test {
     pub weight: u32,
     /// The least profile that runs it.
     pub profile: Profile,
+    /// What its clients may speak: it runs once for each of them that a run is about.
+    pub transports: &'static [Transport],
     /// How to find out.
     pub body: Body,
+}
+
+impl Test {
+    /// The same, on the first of its transports alone.
+    #[must_use]
+    pub fn on_one_transport(self) -> Self {
+        Self { transports: &self.transports[..1], ..self }
+    }
 }
 
 /// How thorough a run is.
@@ -51,8 +63,10 @@ pub struct Plan {
     pub launch: Launch,
     /// What each stage has.
     pub blueprint: Blueprint,
-    /// The tests, each with the number of generated cases it shall judge.
+    /// The tests, each with the number of generated cases it shall judge on each of its transports.
     pub tests: Vec<(Test, u64)>,
+    /// What clients speak, one after another.
+    pub transports: Vec<Transport>,
     /// Where generated input comes from.
     pub seed: u64,
     /// How many workers.
@@ -72,6 +86,7 @@ pub struct Worker {
     /// What the stage of the current test has.
     blueprint: Blueprint,
     test: Arc<str>,
+    transport: Transport,
     cases: u64,
     number: usize,
     started: usize,
@@ -94,7 +109,10 @@ impl Worker {
     /// # Errors
     /// [`StageError`] when it has to be started and cannot be.
     pub async fn stage(&mut self) -> Result<&mut Stage, StageError> {
-        if self.stage.as_ref().is_some_and(|stage| *stage.environment().blueprint() != self.blueprint) {
+        let fits = |environment: &Environment| {
+            *environment.blueprint() == self.blueprint && environment.transport() == self.transport
+        };
+        if self.stage.as_ref().is_some_and(|stage| !fits(stage.environment())) {
             self.discard_stage().await;
         }
         if self.stage.is_none() {
@@ -148,7 +166,7 @@ impl Worker {
         }
         self.started += 1;
         let name = format!("{}-{}", self.number, self.started);
-        let environment = Environment::world(&self.shared.launch, blueprint, &name).await?;
+        let environment = Environment::world(&self.shared.launch, blueprint, self.transport, &name).await?;
         self.traces = Some((environment.folder().to_owned(), environment.wire().clone()));
         Ok(environment)
     }
@@ -163,7 +181,13 @@ impl Worker {
         self.cases
     }
 
-    /// 32 bytes from which this test's generated input comes: the run's seed, and the test's name.
+    /// What the clients of this test speak.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// 32 bytes from which this test's generated input comes: the run's seed, and the test's name. On each transport it
+    /// judges the same cases.
     pub fn seed(&self) -> [u8; 32] {
         let digest =
             ring::digest::digest(&ring::digest::SHA256, format!("{:x}/{}", self.shared.seed, self.test).as_bytes());
@@ -172,14 +196,14 @@ impl Worker {
 
     /// Says how many cases have been judged.
     pub fn judged(&self, done: u64) {
-        let test = self.test.to_string();
-        let _ = self.shared.events.send(Event::CasesJudged { test, done });
+        let (test, transport) = (self.test.to_string(), self.transport.to_string());
+        let _ = self.shared.events.send(Event::CasesJudged { test, transport, done });
     }
 
     /// Says that smaller cases are being tried.
     pub fn shrinking(&self, tried: u64) {
-        let test = self.test.to_string();
-        let _ = self.shared.events.send(Event::Shrinking { test, tried });
+        let (test, transport) = (self.test.to_string(), self.transport.to_string());
+        let _ = self.shared.events.send(Event::Shrinking { test, transport, tried });
     }
 }
 
@@ -193,7 +217,8 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<(), StageError> {
     let began = Instant::now();
-    let planned: Vec<PlannedTest> = plan.tests.iter().map(|(test, cases)| planned(test, *cases)).collect();
+    let queue: VecDeque<Turn> = turns(plan.tests, &plan.transports).collect();
+    let planned = queue.iter().map(Turn::planned).collect();
     let _ = events.send(Event::RunStarted {
         subject: plan.launch.subject.to_string(),
         seed: plan.seed,
@@ -205,7 +230,7 @@ pub async fn run(
     let jobs = if plan.launch.can(Ability::SideBySide) { plan.jobs.max(1) } else { 1 };
     let shared =
         Arc::new(Shared { launch: plan.launch, blueprint: plan.blueprint, seed: plan.seed, events: events.clone() });
-    let queue = Arc::new(Mutex::new(plan.tests.into_iter().collect::<VecDeque<_>>()));
+    let queue = Arc::new(Mutex::new(queue));
     let telling = Arc::new(Telling { repeat_test: plan.repeat_test, evidence: plan.evidence });
     let workers: Vec<_> = (0..jobs)
         .map(|number| {
@@ -214,6 +239,7 @@ pub async fn run(
                 stage: None,
                 blueprint: shared.blueprint.clone(),
                 test: "".into(),
+                transport: Transport::Mqtt,
                 cases: 0,
                 number,
                 started: 0,
@@ -243,17 +269,17 @@ struct Telling {
 
 async fn work(
     mut worker: Worker,
-    queue: Arc<Mutex<VecDeque<(Test, u64)>>>,
+    queue: Arc<Mutex<VecDeque<Turn>>>,
     telling: Arc<Telling>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), StageError> {
     let result = loop {
         let next = queue.lock().await.pop_front();
-        let Some((test, cases)) = next else { break Ok(()) };
+        let Some(turn) = next else { break Ok(()) };
         let done = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break Ok(()),
-            done = one(&mut worker, &test, cases, &telling) => done,
+            done = one(&mut worker, &turn, &telling) => done,
         };
         if let Err(error) = done {
             // Nothing more can be learned when the harness itself fails: the others stop after their current test.
@@ -265,13 +291,15 @@ async fn work(
     result
 }
 
-async fn one(worker: &mut Worker, test: &Test, cases: u64, telling: &Telling) -> Result<(), StageError> {
+async fn one(worker: &mut Worker, turn: &Turn, telling: &Telling) -> Result<(), StageError> {
+    let Turn { test, transport, cases } = turn;
     worker.test = test.name.as_str().into();
-    worker.cases = cases;
+    worker.transport = *transport;
+    worker.cases = *cases;
     worker.kept_wire = None;
     worker.blueprint = worker.shared.blueprint.clone();
     let events = worker.shared.events.clone();
-    let _ = events.send(Event::TestStarted { test: test.name.clone() });
+    let _ = events.send(Event::TestStarted { test: test.name.clone(), transport: transport.to_string() });
     let began = Instant::now();
     let missing = test.needs.iter().find(|need| !worker.shared.launch.can(**need));
     let outcome = match missing {
@@ -288,18 +316,18 @@ async fn one(worker: &mut Worker, test: &Test, cases: u64, telling: &Telling) ->
     };
     let settled = matches!(outcome, Outcome::Conforms | Outcome::NotApplicable { .. });
     let evidence = match (&telling.evidence, settled) {
-        (Some(folder), false) => worker.save_evidence(folder, &test.name).await,
+        (Some(folder), false) => worker.save_evidence(folder, &format!("{}.{transport}", test.name)).await,
         _ => None,
     };
     if !settled {
         worker.discard_stage().await;
     }
     let _ = events.send(Event::TestFinished(TestResult {
-        test: planned(test, cases),
+        test: turn.planned(),
         outcome,
-        cases,
+        cases: *cases,
         duration: began.elapsed(),
-        repeat: format!("{} --filter '{}'", telling.repeat_test, test.name),
+        repeat: format!("{} --transport {transport} --filter '{}'", telling.repeat_test, test.name),
         evidence,
     }));
     Ok(())
@@ -325,14 +353,32 @@ impl Worker {
     }
 }
 
-fn planned(test: &Test, cases: u64) -> PlannedTest {
-    PlannedTest {
-        name: test.name.clone(),
-        suite: test.suite.to_owned(),
-        transport: "mqtt".to_owned(),
-        requirements: test.requirements.clone(),
-        cases,
+/// A test on one of its transports.
+struct Turn {
+    test: Test,
+    transport: Transport,
+    cases: u64,
+}
+
+impl Turn {
+    fn planned(&self) -> PlannedTest {
+        PlannedTest {
+            name: self.test.name.clone(),
+            suite: self.test.suite.to_owned(),
+            transport: self.transport.to_string(),
+            requirements: self.test.requirements.clone(),
+            cases: self.cases,
+        }
     }
+}
+
+/// All tests on one transport, then all on the next: a stage serves as many of them as it can.
+fn turns(tests: Vec<(Test, u64)>, transports: &[Transport]) -> impl Iterator<Item = Turn> {
+    transports.iter().flat_map(move |transport| {
+        let speaking = tests.iter().filter(|(test, _)| test.transports.contains(transport));
+        let turn = |(test, cases): &(Test, u64)| Turn { test: test.clone(), transport: *transport, cases: *cases };
+        speaking.map(turn).collect::<Vec<_>>()
+    })
 }
 
 /// How long a run may take at most to clean up after it was told to stop.

@@ -9,13 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rumqttc::QoS;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
+use crate::client::amqp::message::Message;
+use crate::client::hub_client::{HubClient, Input, Pending};
 use crate::client::iot_hub::{ServiceError, Telemetry, TelemetryFeed};
-use crate::client::mqtt::{ConnectError, MqttClient, Received, Unanswered};
-use crate::client::property_bag::{self, Properties};
+use crate::client::mqtt::{ConnectError, MqttClient, Unanswered, messages};
+use crate::client::property_bag::Properties;
+use crate::client::raw_amqp::peer::PeerError;
 use crate::client::raw_mqtt::RawError;
 use crate::deadline::{self, Deadline, Expired};
 use crate::environment::{Environment, StartError};
@@ -71,7 +73,7 @@ impl Marker {
 /// A hub with clients, ready for the next case.
 pub struct Stage {
     environment: Environment,
-    clients: BTreeMap<Identity, MqttClient>,
+    clients: BTreeMap<Identity, HubClient>,
     arrivals: mpsc::UnboundedReceiver<Delivered>,
     arrivals_to: mpsc::UnboundedSender<Delivered>,
     routes: BTreeMap<String, Value>,
@@ -132,8 +134,16 @@ impl Stage {
     ///
     /// # Errors
     /// [`StageError::Absent`] when the blueprint does not have it.
-    pub fn client(&self, identity: &Identity) -> Result<&MqttClient, StageError> {
+    pub fn client(&self, identity: &Identity) -> Result<&HubClient, StageError> {
         self.clients.get(identity).ok_or_else(|| StageError::Absent(identity.to_string()))
+    }
+
+    /// As [`Stage::client`], for what only MQTT has.
+    ///
+    /// # Errors
+    /// [`StageError::NotMqtt`] when it speaks something else.
+    pub fn mqtt(&self, identity: &Identity) -> Result<&MqttClient, StageError> {
+        self.client(identity)?.mqtt().ok_or_else(|| StageError::NotMqtt(identity.to_string()))
     }
 
     /// Connects, or connects again, all clients of the blueprint.
@@ -161,13 +171,9 @@ impl Stage {
             .connect(&identity)
             .await
             .map_err(|source| StageError::Connect { who: identity.to_string(), source })?;
-        let received = client.take_received();
         if let Identity::Module(module) = &identity {
-            let inputs = self.environment.blueprint().inputs.iter().any(|(owner, _)| owner == module);
-            if inputs {
-                let device = &self.environment.blueprint().edge_device;
-                client.subscribe(&format!("devices/{device}/modules/{module}/inputs/#")).await?;
-                tokio::spawn(forward(received, self.arrivals_to.clone()));
+            if self.environment.blueprint().inputs.iter().any(|(owner, _)| owner == module) {
+                tokio::spawn(forward(client.inputs().await?, self.arrivals_to.clone()));
             }
         }
         self.clients.insert(identity, client);
@@ -325,11 +331,11 @@ impl Stage {
         let mut marks = BTreeSet::new();
         loop {
             let mark = self.own_mark();
-            let topic = self.own_topic(&canary, Some(output), &vec![(MARK.into(), Some(mark.clone()))]);
+            let properties = vec![(MARK.into(), Some(mark.clone()))];
             marks.insert(mark);
             // Its arrival is what counts. A hub that does not acknowledge what no route wants yet shall be found by the
             // test that is about that.
-            drop(self.client(&canary)?.publish(&topic, Bytes::new(), QoS::AtLeastOnce).await);
+            drop(self.send_own(&canary, Some(output), properties).await?);
             // A canary that was published before the change took effect never arrives: after a moment, another one
             // is sent. The moment grows, so a slow hub is not flooded.
             match tokio::time::timeout(
@@ -392,25 +398,30 @@ impl Stage {
         format!("m{}", self.marks)
     }
 
-    /// The topic a message of this identity goes to.
+    /// The topic a message of this identity goes to over MQTT.
     pub fn topic(&self, by: &Identity, output: Option<&str>, properties: &Properties, system: &Properties) -> String {
-        let mut system = system.clone();
-        if let Some(output) = output {
-            system.insert(0, ("outputName".into(), Some(output.to_owned())));
-        }
-        let bag = property_bag::write_message(properties, &system);
-        let device = &self.environment.blueprint().edge_device;
-        match by {
-            Identity::Module(module) => format!("devices/{device}/modules/{module}/messages/events/{bag}"),
-            Identity::LeafDevice(leaf) => format!("devices/{leaf}/messages/events/{bag}"),
-        }
+        messages::topic(&self.environment.client_id(by), &message(output, properties, system))
     }
 
-    /// The topic of a message of the harness's own. It names its output in the plainest way there is, since a hub that
-    /// reads another way wrongly shall be found by the test that is about it.
-    fn own_topic(&self, by: &Identity, output: Option<&str>, properties: &Properties) -> String {
-        let topic = self.topic(by, None, properties, &Vec::new());
-        output.map_or_else(|| topic.clone(), |output| format!("{topic}&$.on={output}"))
+    /// Hands a message to the connection of its sender, without a mark or a note of it.
+    ///
+    /// # Errors
+    /// [`StageError::Absent`] when there is no such client.
+    pub async fn hand_over(&self, by: &Identity, outgoing: &Outgoing) -> Result<Pending, StageError> {
+        let mut message = message(outgoing.output.as_deref(), &outgoing.properties, &outgoing.system);
+        message.body = outgoing.body.clone();
+        Ok(self.client(by)?.send(&message).await)
+    }
+
+    /// Sends a message of the harness's own.
+    async fn send_own(
+        &self,
+        by: &Identity,
+        output: Option<&str>,
+        properties: Properties,
+    ) -> Result<Pending, StageError> {
+        let message = Message { properties, ..Message::default() };
+        Ok(self.client(by)?.send_plainly(output, &message).await)
     }
 
     /// Sends a message under a mark, waits for its acknowledgement, and notes both. A message the hub does not
@@ -427,9 +438,8 @@ impl Stage {
         let mark = self.mark();
         let mut properties = message.properties.clone();
         properties.insert(0, (MARK.into(), Some(mark.clone())));
-        let topic = self.topic(by, message.output.as_deref(), &properties, &message.system);
         let at = Instant::now();
-        let pending = self.client(by)?.publish(&topic, message.body.clone(), QoS::AtLeastOnce).await;
+        let pending = self.hand_over(by, &Outgoing { properties: properties.clone(), ..message.clone() }).await?;
         let acknowledged = pending.acknowledged().await.ok().map(|()| Instant::now());
         history.sent.push(Sent {
             by: by.clone(),
@@ -531,8 +541,7 @@ impl Stage {
         let mark = self.own_mark();
         let properties = vec![(MARK.to_owned(), Some(mark.clone())), ("own".to_owned(), Some("marker".to_owned()))];
         let output = Some(output).filter(|_| matches!(by, Identity::Module(_)));
-        let topic = self.own_topic(by, output, &properties);
-        self.client(by)?.publish(&topic, Bytes::new(), QoS::AtLeastOnce).await.acknowledged().await?;
+        self.send_own(by, output, properties).await?.acknowledged().await?;
         Ok(mark)
     }
 
@@ -603,30 +612,28 @@ impl Stage {
     }
 }
 
-async fn forward(mut received: mpsc::UnboundedReceiver<Received>, to: mpsc::UnboundedSender<Delivered>) {
-    while let Some(received) = received.recv().await {
-        if to.send(Delivered::from(received)).is_err() {
+/// A message in words that no protocol owns.
+fn message(output: Option<&str>, properties: &Properties, system: &Properties) -> Message {
+    let mut system = system.clone();
+    if let Some(output) = output {
+        system.insert(0, ("outputName".into(), Some(output.to_owned())));
+    }
+    Message { properties: properties.clone(), system, body: Bytes::new() }
+}
+
+async fn forward(mut inputs: mpsc::UnboundedReceiver<Input>, to: mpsc::UnboundedSender<Delivered>) {
+    while let Some(input) = inputs.recv().await {
+        if to.send(Delivered::from(input)).is_err() {
             return;
         }
     }
 }
 
-impl From<Received> for Delivered {
-    fn from(received: Received) -> Self {
-        // devices/{d}/modules/{m}/inputs/{input}/{bag}; anything else is kept with its topic and judged as such.
-        let mut parts = received.topic.splitn(7, '/').skip(3);
-        let module = parts.next().unwrap_or_default().to_owned();
-        let input = parts.nth(1).unwrap_or_default().to_owned();
-        let (properties, system) = property_bag::read(parts.next().unwrap_or_default());
-        Self {
-            at: Place::Input { module, input },
-            when: received.at,
-            connection: None,
-            properties,
-            system,
-            body: received.payload,
-            topic: received.topic,
-        }
+impl From<Input> for Delivered {
+    fn from(came: Input) -> Self {
+        let Input { at, module, input, message, topic } = came;
+        let Message { properties, system, body } = message;
+        Self { at: Place::Input { module, input }, when: at, connection: None, properties, system, body, topic }
     }
 }
 
@@ -664,12 +671,18 @@ pub enum StageError {
     /// A raw connection could not be opened.
     #[error("no connection to the hub: {0}")]
     Raw(#[from] RawError),
+    /// A conversation over AMQP did not come as far as a case needs it.
+    #[error("over AMQP: {0}")]
+    Amqp(#[from] PeerError),
     /// The hub did not answer a request.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
     /// A test asks for somebody who is not there.
     #[error("the blueprint has no {0}")]
     Absent(String),
+    /// A test asks for MQTT of somebody who speaks something else.
+    #[error("{0} does not speak MQTT, which the test is about")]
+    NotMqtt(String),
     /// A configuration did not take effect.
     #[error("the configuration was not in force after {:.1} s: messages through its canary route do not arrive; the hub reports {status}", .after.as_secs_f64())]
     NotInForce {
@@ -706,7 +719,7 @@ impl StageError {
     pub fn is_harness_failure(&self) -> bool {
         match self {
             StageError::Start(error) => error.is_harness_failure(),
-            StageError::Service(_) | StageError::Absent(_) => true,
+            StageError::Service(_) | StageError::Absent(_) | StageError::NotMqtt(_) => true,
             _ => false,
         }
     }

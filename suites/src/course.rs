@@ -65,7 +65,7 @@ pub async fn publish(
     body: &'static [u8],
 ) -> Result<(), StageError> {
     let at = std::time::Instant::now();
-    let pending = stage.client(by)?.publish(topic, Bytes::from_static(body), QoS::AtLeastOnce).await;
+    let pending = stage.mqtt(by)?.publish(topic, Bytes::from_static(body), QoS::AtLeastOnce).await;
     let acknowledged = pending.acknowledged().await.ok().map(|()| std::time::Instant::now());
     history.sent.push(Sent {
         by: by.clone(),

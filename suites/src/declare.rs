@@ -8,6 +8,7 @@ use harness::outcome::Outcome;
 use harness::runner::{Body, Profile, Test, Worker};
 use harness::stage::StageError;
 use harness::subject::Ability;
+use harness::transport::{EACH, ONCE, OVER_MQTT};
 use proptest::strategy::Strategy;
 
 use crate::property::{self, Failure, Play};
@@ -24,6 +25,7 @@ fn test(suite: &'static str, name: &str, requirements: &[&str], weight: u32, bod
         needs: Vec::new(),
         weight,
         profile: Profile::Quick,
+        transports: EACH,
         body,
     }
 }
@@ -37,7 +39,7 @@ pub fn example<T: Send + Sync + 'static>(
     play: Play<T>,
 ) -> Test {
     let case = Arc::new(case);
-    let body: Body = Box::new(move |worker| {
+    let body: Body = Arc::new(move |worker| {
         let case = case.clone();
         Box::pin(async move {
             let found = play(worker.stage().await?, &case).await?;
@@ -49,7 +51,7 @@ pub fn example<T: Send + Sync + 'static>(
 
 /// A course of its own, without generated input.
 pub fn fixed(suite: &'static str, name: &str, requirements: &[&str], play: Course) -> Test {
-    test(suite, name, requirements, 0, Box::new(play))
+    test(suite, name, requirements, 0, Arc::new(play))
 }
 
 /// As [`fixed`], for subjects that can be stopped and started.
@@ -60,6 +62,17 @@ pub fn restarting(suite: &'static str, name: &str, requirements: &[&str], play: 
 /// A test that takes real minutes, for thorough runs only.
 pub fn slow(test: Test) -> Test {
     Test { profile: Profile::Full, ..test }
+}
+
+/// A test in which what the clients of a stage speak has no part: it runs once.
+pub fn once(test: Test) -> Test {
+    Test { transports: ONCE, ..test }
+}
+
+/// A test that writes packets or topics itself, or is about what only MQTT has.
+pub fn over_mqtt(test: Test) -> Test {
+    let transports = if test.transports == ONCE { ONCE } else { OVER_MQTT };
+    Test { transports, ..test }
 }
 
 /// Generated cases; `weight` is the test's share of them.
@@ -75,7 +88,7 @@ where
     S: Strategy + 'static,
     S::Value: Clone + Send + Sync + 'static,
 {
-    let body: Body = Box::new(move |worker| {
+    let body: Body = Arc::new(move |worker| {
         Box::pin(property::check(worker, strategy, play, property::as_found, Failure::Harmless))
     });
     test(suite, name, requirements, weight, body)
@@ -95,7 +108,7 @@ where
     S: Strategy + 'static,
     S::Value: Clone + Send + Sync + 'static,
 {
-    let body: Body = Box::new(move |worker| {
+    let body: Body = Arc::new(move |worker| {
         worker.set_stage(blueprint());
         Box::pin(property::check(worker, strategy, play, property::as_found, Failure::Harmless))
     });
@@ -116,7 +129,7 @@ where
     S: Strategy + 'static,
     S::Value: Clone + Send + Sync + 'static,
 {
-    let body: Body = Box::new(move |worker| {
+    let body: Body = Arc::new(move |worker| {
         worker.set_stage(blueprint());
         Box::pin(property::check(worker, strategy, play, property::as_found, Failure::Lasting))
     });
@@ -136,6 +149,6 @@ where
     S: Strategy<Value = Scene> + 'static,
 {
     let body: Body =
-        Box::new(move |worker| Box::pin(property::check(worker, strategy, play, scene::polish, Failure::Harmless)));
+        Arc::new(move |worker| Box::pin(property::check(worker, strategy, play, scene::polish, Failure::Harmless)));
     test(suite, name, requirements, weight, body)
 }

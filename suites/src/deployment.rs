@@ -12,6 +12,7 @@ use harness::outcome::{Outcome, Violation};
 use harness::runner::{Body, Profile, Test, Worker};
 use harness::stage::{Outgoing, Stage, StageError};
 use harness::subject::Ability;
+use harness::transport::OVER_MQTT;
 use manifests::Manifest;
 use serde_json::Value;
 
@@ -121,6 +122,7 @@ impl Deployment {
             needs,
             weight: 0,
             profile: Profile::Quick,
+            transports: OVER_MQTT,
             body,
         };
         let (routed, run) = (deployment.clone(), deployment);
@@ -129,7 +131,7 @@ impl Deployment {
                 "each_output_reaches_what_its_routes_name",
                 &["ROUTE-FAN-03", "ROUTE-FAN-01"],
                 Vec::new(),
-                Box::new(move |worker| {
+                Arc::new(move |worker| {
                     let deployment = routed.clone();
                     Box::pin(async move {
                         Ok(ended(scene::play(worker.stage().await?, "ROUTE-FAN-03", &deployment.scene()).await?))
@@ -140,7 +142,7 @@ impl Deployment {
                 "the_modules_pass_on_what_they_receive",
                 &["ROUTE-FAN-03", "MQTT-DLV-01"],
                 vec![Ability::Restart],
-                Box::new(move |worker| {
+                Arc::new(move |worker| {
                     let deployment = run.clone();
                     Box::pin(async move { deployment.run_modules(worker).await })
                 }),

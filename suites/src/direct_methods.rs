@@ -10,11 +10,13 @@
 
 use harness::runner::Test;
 
+use crate::declare::over_mqtt;
+
 mod absence;
 mod answers;
 mod callers;
 mod cloud;
-mod ground;
+pub(crate) mod ground;
 mod interleavings;
 mod offline;
 mod own;
@@ -41,5 +43,6 @@ pub fn tests() -> Vec<Test> {
         topics::tests(),
         server::tests(),
     ];
-    sections.into_iter().flatten().collect()
+    // Their clients write packets or topics of MQTT themselves.
+    sections.into_iter().flatten().map(over_mqtt).collect()
 }

@@ -56,6 +56,7 @@ pub fn all() -> Result<Vec<Fault>, String> {
         ("direct_methods.toml", include_str!("../faults/direct_methods.toml")),
         ("cloud_to_device.toml", include_str!("../faults/cloud_to_device.toml")),
         ("identity.toml", include_str!("../faults/identity.toml")),
+        ("amqp_head.toml", include_str!("../faults/amqp_head.toml")),
     ];
     let mut faults = Vec::new();
     for (name, text) in files {

@@ -1,6 +1,7 @@
 //! Generated input. Everything is drawn from one small vocabulary, so that conditions and messages meet, and simple
 //! things come first, so that failures shrink to them.
 
+pub mod amqp_frame;
 mod bag;
 mod condition;
 mod message;

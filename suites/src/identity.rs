@@ -7,6 +7,8 @@
 
 use harness::runner::Test;
 
+use crate::declare::over_mqtt;
+
 mod certificates;
 mod clients;
 mod connections;
@@ -29,5 +31,6 @@ pub fn tests() -> Vec<Test> {
         certificates::tests(),
         own::tests(),
     ];
-    sections.into_iter().flatten().collect()
+    // Their clients write packets or topics of MQTT themselves.
+    sections.into_iter().flatten().map(over_mqtt).collect()
 }

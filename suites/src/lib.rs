@@ -1,12 +1,13 @@
 //! What must hold: requirements, models, properties, examples, planted faults. Nothing here depends on a subject.
 //!
 //! - `requirements/*.toml`, `faults/*.toml`, `examples/*.toml`: data. [`catalogue`] and [`faults`] read it.
-//! - [`routing`], [`telemetry`], [`mqtt_head`], [`store_and_forward`]: the suites; [`deployment`]: the tests of a manifest somebody brings along.
+//! - [`routing`], [`telemetry`], [`mqtt_head`], [`amqp_head`], [`store_and_forward`]: the suites; [`deployment`]: the tests of a manifest somebody brings along.
 //! - [`scene`], [`refusal`], [`course`]: the forms a case can take, and how each is judged.
 //! - [`property`], [`generate`]: generated cases. [`model`] and [`oracle`]: what must come of them.
 //! - [`soak`]: long runs of one kind of trouble, commands of their own.
 //! - [`vectors`]: recorded results of the product's code, replayed on the oracle.
 
+pub mod amqp_head;
 pub mod course;
 pub mod declare;
 pub mod deployment;
@@ -35,10 +36,11 @@ use harness::requirement::{Catalogue, CatalogueError};
 use harness::runner::Test;
 
 /// The suites, each with one sentence about it.
-pub const SUITES: [(&str, &str); 8] = [
+pub const SUITES: [(&str, &str); 9] = [
     ("routing", "configuration, sources, sinks, the condition language, fan-out, live changes: where a message goes"),
     ("telemetry", "topics, property bag, system properties, sender and body: what a message is when it arrives"),
     ("mqtt_head", "connecting, authentication, sessions, subscribing, limits and faults: what the protocol head does"),
+    ("amqp_head", "layers, tokens, links, outcomes, twins and methods: what the head of the other protocol does"),
     ("store_and_forward", "loss, duplicates, order, priority and expiry across restarts, kills and outages"),
     (
         "twins",
@@ -59,6 +61,7 @@ pub fn catalogue() -> Result<Catalogue, CatalogueError> {
         ("mqtt.toml", include_str!("../requirements/mqtt.toml")),
         ("mqtt_connect.toml", include_str!("../requirements/mqtt_connect.toml")),
         ("mqtt_packets.toml", include_str!("../requirements/mqtt_packets.toml")),
+        ("amqp_head.toml", include_str!("../requirements/amqp_head.toml")),
         ("store_and_forward.toml", include_str!("../requirements/store_and_forward.toml")),
         ("twins.toml", include_str!("../requirements/twins.toml")),
         ("direct_methods.toml", include_str!("../requirements/direct_methods.toml")),
@@ -74,6 +77,7 @@ pub fn tests() -> Vec<Test> {
     let mut tests = routing::tests();
     tests.extend(telemetry::tests());
     tests.extend(mqtt_head::tests());
+    tests.extend(amqp_head::tests());
     tests.extend(store_and_forward::tests());
     tests.extend(twins::tests());
     tests.extend(direct_methods::tests());

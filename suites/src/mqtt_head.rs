@@ -1,6 +1,6 @@
 //! The MQTT head: what a connection may do, and what becomes of one that does wrong.
 //!
-//! - [`transport`]: TLS. [`connecting`], [`authentication`]: who comes in, and what is said to those who do not.
+//! - [`transport`]: TLS. [`websockets`]: MQTT over WebSocket. [`connecting`], [`authentication`]: who comes in, and what is said to those who do not.
 //! - [`sessions`]: what is kept of a client that leaves. [`keep_alive`]: how long a client may be silent.
 //! - [`will`], [`quality`]: last messages; QoS, RETAIN, DUP and packet ids.
 //! - [`guest`]: raw connections of clients that no stage connects.
@@ -12,6 +12,7 @@ pub mod keep_alive;
 pub mod quality;
 pub mod sessions;
 pub mod transport;
+pub mod websockets;
 pub mod will;
 
 pub mod broken_packets;
@@ -24,9 +25,12 @@ pub mod subscribing;
 
 use harness::runner::Test;
 
+use crate::declare::over_mqtt;
+
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
     let mut tests = transport::tests();
+    tests.extend(websockets::tests());
     tests.extend(connecting::tests());
     tests.extend(authentication::tests());
     tests.extend(sessions::tests());
@@ -39,5 +43,5 @@ pub fn tests() -> Vec<Test> {
     tests.extend(limits::tests());
     tests.extend(broken_packets::tests());
     tests.extend(settings::tests());
-    tests
+    tests.into_iter().map(over_mqtt).collect()
 }

@@ -7,6 +7,8 @@
 
 use harness::runner::Test;
 
+use crate::declare::over_mqtt;
+
 pub mod at_work;
 pub mod attempt;
 mod cloud;
@@ -20,5 +22,6 @@ mod refused;
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
     let sections = [queue::tests(), refused::tests(), granted::tests(), delivery::tests()];
-    sections.into_iter().flatten().collect()
+    // Their clients write packets or topics of MQTT themselves.
+    sections.into_iter().flatten().map(over_mqtt).collect()
 }

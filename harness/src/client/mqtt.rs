@@ -15,17 +15,20 @@ pub use rumqttc::QoS;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+/// What clients fail with.
+pub use super::error::{ConnectError, Unanswered};
+use super::stream::Carrier;
+use super::websocket;
 use crate::deadline::{self, Expired};
 use crate::observe::wire_log::{Direction, WireLog};
 
+pub mod messages;
 pub mod methods;
 pub mod twin;
 
 /// What a client presents in CONNECT, and where.
 #[derive(Clone)]
 pub struct Login {
-    /// Name or address of the hub: dialled, and checked against its certificate.
-    pub host: String,
     /// Client id.
     pub client_id: String,
     /// User name.
@@ -36,14 +39,13 @@ pub struct Login {
     pub clean_session: bool,
     /// Will: topic and payload.
     pub will: Option<(String, Bytes)>,
+    /// What carries the packets.
+    pub carrier: Carrier,
     /// Trust for the hub's certificate.
     pub tls: Arc<rustls::ClientConfig>,
     /// Where its packets are noted.
     pub wire: WireLog,
 }
-
-/// MQTT over TLS.
-const PORT: u16 = 8883;
 
 /// A PUBLISH from the hub, as it came.
 #[derive(Debug, Clone)]
@@ -69,6 +71,8 @@ pub struct MqttClient {
     received: Option<mpsc::UnboundedReceiver<Received>>,
     end: watch::Receiver<Option<String>>,
     task: JoinHandle<()>,
+    /// `device`, or `device/module`.
+    client_id: String,
     /// Whether the hub said it had a session.
     pub session_present: bool,
 }
@@ -94,9 +98,18 @@ impl MqttClient {
     /// # Errors
     /// [`ConnectError::Refused`] with the CONNACK code, or why there was no CONNACK.
     pub async fn connect(login: Login) -> Result<Self, ConnectError> {
-        let mut options = MqttOptions::new(login.client_id.clone(), login.host.clone(), PORT);
+        let tls = TlsConfiguration::Rustls(login.tls);
+        let (broker, port, transport) = match login.carrier {
+            Carrier::Tls(address) => (address.ip().to_string(), address.port(), Transport::tls_with_config(tls)),
+            // The library asks for the sub-protocol `mqtt`, and insists on it.
+            Carrier::WebSocket(address) => {
+                let url = format!("wss://{address}{}", websocket::PATH);
+                (url, address.port(), Transport::wss_with_config(tls))
+            }
+        };
+        let mut options = MqttOptions::new(login.client_id.clone(), broker, port);
         options
-            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(login.tls)))
+            .set_transport(transport)
             .set_credentials(login.user_name, login.password)
             .set_clean_session(login.clean_session)
             .set_keep_alive(Duration::from_secs(30))
@@ -114,9 +127,9 @@ impl MqttClient {
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let (received_to, received) = mpsc::unbounded_channel();
         let (end_to, end) = watch::channel(None);
-        let wire = Wire { client: login.client_id, log: login.wire };
+        let wire = Wire { client: login.client_id.clone(), log: login.wire };
         let task = tokio::spawn(run(event_loop, waiting.clone(), received_to, end_to, wire));
-        Ok(Self { client, waiting, received: Some(received), end, task, session_present })
+        Ok(Self { client, waiting, received: Some(received), end, task, client_id: login.client_id, session_present })
     }
 
     /// Hands a PUBLISH to the connection. Its fate is in the value returned.
@@ -331,34 +344,4 @@ fn code_of(code: ConnectReturnCode) -> u8 {
         ConnectReturnCode::BadUserNamePassword => 4,
         ConnectReturnCode::NotAuthorized => 5,
     }
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// CONNACK with this code.
-    #[error("refused with CONNACK 0x{0:02x}")]
-    Refused(u8),
-    /// The connection ended without a CONNACK.
-    #[error("closed without CONNACK: {0}")]
-    Closed(String),
-    /// Nothing came.
-    #[error(transparent)]
-    Expired(#[from] Expired),
-}
-
-/// A request the hub did not answer.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Unanswered {
-    /// The connection ended first.
-    #[error("the connection ended before the {what}: {reason}")]
-    Closed {
-        /// The answer that was due.
-        what: String,
-        /// How the end was seen.
-        reason: String,
-    },
-    /// Nothing came.
-    #[error(transparent)]
-    Expired(#[from] Expired),
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`packet`]: packets to write. Each is plain bytes that a test may cut, swap or spoil before it writes them.
 //! - [`received`]: packets of the hub, read leniently: what the harness cannot name is kept and shown.
-//! - [`RawMqtt`]: one TLS connection. Nothing is answered, repeated or remembered on its own account: a test that
+//! - [`RawMqtt`]: one connection, in TLS or in a WebSocket. Nothing is answered, repeated or remembered on its own account: a test that
 //!   withholds a PUBACK just does not write one.
 //!
 //! For well-behaved clients there is [`super::mqtt`].
@@ -16,12 +16,13 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 pub mod packet;
 pub mod received;
 
 use super::mqtt::Login;
+use super::stream::ByteStream;
+use super::websocket::UpgradeError;
 use crate::deadline::{self, Deadline, Expired};
 use crate::observe::wire_log::{Direction, WireLog};
 pub use packet::Connect;
@@ -30,7 +31,7 @@ pub use received::Packet;
 /// A connection to the MQTT head, spoken byte by byte.
 pub struct RawMqtt {
     name: String,
-    stream: TlsStream<TcpStream>,
+    stream: Box<dyn ByteStream>,
     buffer: BytesMut,
     log: WireLog,
 }
@@ -67,7 +68,12 @@ impl RawMqtt {
             TlsConnector::from(tls).connect(server, socket).await.map_err(RawError::Open)
         });
         let stream = opened.await??;
-        Ok(Self { name: name.to_owned(), stream, buffer: BytesMut::new(), log })
+        Ok(Self::on(name, stream, log))
+    }
+
+    /// A connection on a stream that is open.
+    pub fn on(name: &str, stream: impl ByteStream + 'static, log: WireLog) -> Self {
+        Self { name: name.to_owned(), stream: Box::new(stream), buffer: BytesMut::new(), log }
     }
 
     /// Writes bytes in one go. A connection that the hub has closed is no error here: the next read tells.
@@ -222,6 +228,9 @@ pub enum RawError {
     /// TCP or TLS failed.
     #[error("{0}")]
     Open(std::io::Error),
+    /// There is no WebSocket.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
     /// It did not come in time.
     #[error(transparent)]
     Expired(#[from] Expired),

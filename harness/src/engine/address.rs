@@ -18,7 +18,7 @@ pub struct AddressPair {
 }
 
 /// The ports an edgeHub and its world use; a pair of addresses must have them free.
-const PORTS: [u16; 3] = [8883, 8443, 9600];
+const PORTS: [u16; 4] = [8883, 5671, 8443, 9600];
 
 impl AddressPair {
     /// Leases a free pair from 127.77.0.0/16.
@@ -42,7 +42,7 @@ impl AddressPair {
         }
         Err(io::Error::new(
             io::ErrorKind::AddrInUse,
-            "no free pair of addresses in 127.77.0.0/16: ports 8883, 8443 and 9600 are taken on every pair tried; \
+            "no free pair of addresses in 127.77.0.0/16: ports 8883, 5671, 8443 and 9600 are taken on every pair tried; \
              end other runs of edgecert, or name addresses with --world-address and --hub-address",
         ))
     }

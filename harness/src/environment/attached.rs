@@ -12,6 +12,7 @@ use crate::client::iot_hub::IotHub;
 use crate::engine::address::AddressPair;
 use crate::observe::wire_log::WireLog;
 use crate::subject::Launch;
+use crate::transport::Transport;
 
 /// What the file of `--hub attach:FILE` says.
 #[derive(Deserialize)]
@@ -33,7 +34,12 @@ fn product_https_port() -> u16 {
 }
 
 /// The environment of a running hub.
-pub(super) fn environment(launch: &Launch, blueprint: &Blueprint, file: &Path) -> Result<Environment, StartError> {
+pub(super) fn environment(
+    launch: &Launch,
+    blueprint: &Blueprint,
+    transport: Transport,
+    file: &Path,
+) -> Result<Environment, StartError> {
     let wrong = |why: String| StartError::Attach { file: file.to_owned(), why };
     let text = std::fs::read_to_string(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     let attached: Attached = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
@@ -49,6 +55,7 @@ pub(super) fn environment(launch: &Launch, blueprint: &Blueprint, file: &Path) -
         iot_hub: IotHub::new(origin, &policy.name, &policy.key).map_err(StartError::Key)?,
         launch: launch.clone(),
         blueprint: blueprint.clone(),
+        transport,
         folder: attached.folder,
         addresses: AddressPair::chosen(attached.iot_hub.ip(), attached.hub),
         registry,

@@ -66,6 +66,11 @@ impl WireLog {
         self.tell(connection, direction, what);
     }
 
+    /// Notes bytes, with words for what they are.
+    pub fn note_as(&self, connection: &str, direction: Direction, what: &str, bytes: &[u8]) {
+        self.tell(connection, direction, format!("{what}, {} bytes: {}", bytes.len(), hex(bytes)));
+    }
+
     /// Notes something in words.
     pub fn tell(&self, connection: &str, direction: Direction, what: String) {
         let mut case = self.0.lock().unwrap_or_else(PoisonError::into_inner);

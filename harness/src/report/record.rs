@@ -85,13 +85,13 @@ impl Record {
                 self.started_at = *at;
                 self.entries = tests.iter().cloned().map(Entry::planned).collect();
             }
-            Event::CasesJudged { test, done } => {
-                if let Some(entry) = self.running(test) {
+            Event::CasesJudged { test, transport, done } => {
+                if let Some(entry) = self.running(test, transport) {
                     entry.cases = *done;
                 }
             }
-            Event::Shrinking { test, tried } => {
-                if let Some(entry) = self.running(test) {
+            Event::Shrinking { test, transport, tried } => {
+                if let Some(entry) = self.running(test, transport) {
                     entry.shrinking = Some(*tried);
                 }
             }
@@ -115,8 +115,9 @@ impl Record {
         }
     }
 
-    fn running(&mut self, name: &str) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.test.name == name && entry.result.is_none())
+    fn running(&mut self, name: &str, transport: &str) -> Option<&mut Entry> {
+        let same = |test: &PlannedTest| test.name == name && test.transport == transport;
+        self.entries.iter_mut().find(|entry| same(&entry.test) && entry.result.is_none())
     }
 
     /// The requirements the run is about.

@@ -363,7 +363,7 @@ fn a_terminal_shows_how_far_the_run_is() {
     let paper = Paper::default();
     let mut record = Record::new(sample::catalogue());
     let mut console = Console::new(paper.clone(), Style::TERMINAL);
-    let shrinking = Event::Shrinking { test: sample::DROPPED.to_owned(), tried: 37 };
+    let shrinking = Event::Shrinking { test: sample::DROPPED.to_owned(), transport: "mqtt".to_owned(), tried: 37 };
     for event in sample::all_conform().into_iter().take(6).chain([shrinking]) {
         record.observe(&event);
         console.observe(&event, &record).expect("paper takes everything");
@@ -382,7 +382,8 @@ fn the_line_of_a_large_run_fits_into_80_columns() {
     let tests: Vec<_> = tests.collect();
     let mut record = Record::new(sample::catalogue());
     let mut console = Console::new(paper.clone(), Style::TERMINAL);
-    let judged = Event::CasesJudged { test: tests[0].name.clone(), done: 77_777 };
+    let judged =
+        Event::CasesJudged { test: tests[0].name.clone(), transport: tests[0].transport.clone(), done: 77_777 };
     for event in [sample::started(tests), judged] {
         record.observe(&event);
         console.observe(&event, &record).expect("paper takes everything");

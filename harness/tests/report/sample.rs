@@ -167,8 +167,9 @@ pub fn run(ends: [Outcome; 4]) -> Vec<Event> {
     let tests = plan();
     let mut events = vec![started(tests.clone())];
     for (test, end) in tests.iter().zip(ends) {
-        events.push(Event::TestStarted { test: test.name.clone() });
-        events.push(Event::CasesJudged { test: test.name.clone(), done: test.cases / 2 });
+        let (name, transport) = (test.name.clone(), test.transport.clone());
+        events.push(Event::TestStarted { test: name.clone(), transport: transport.clone() });
+        events.push(Event::CasesJudged { test: name, transport, done: test.cases / 2 });
         events.push(finished(test, end, 1_000 + test.cases * 12));
     }
     events.push(ended(31));

@@ -59,13 +59,14 @@ impl Authenticator {
     }
 
     /// Completes when credentials that were good are so no longer. They are looked at again from time to time, and
-    /// when what is known of the identity has changed.
-    pub async fn doubts(&self, client: &ClientId, credentials: &Credentials) {
+    /// when what is known of the identity has changed; `renewed` ones, which took the place of good ones unseen, not
+    /// before that.
+    pub async fn doubts(&self, client: &ClientId, credentials: &Credentials, renewed: bool) {
         let first = planted("AUTH08-first-token-counts-for-ever").then(|| self.first_of(client, credentials));
         let credentials = first.as_ref().unwrap_or(credentials);
         let mut changes = self.scope.identities.changes();
         // It may have changed since the client came in.
-        let mut good = self.known_to_prove(client, credentials);
+        let mut good = renewed || self.known_to_prove(client, credentials);
         let mut known = self.known_of(client);
         let mut due = Instant::now() + self.settings.reauthentication;
         while good {

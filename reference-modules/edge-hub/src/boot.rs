@@ -19,10 +19,10 @@ use crate::core::{Core, CoreSettings};
 use crate::dial::{ConnectTo, Dialler};
 use crate::engine::{Engine, Milestone, now};
 use crate::faults::planted;
-use crate::heads::{https, mqtt};
+use crate::heads::{amqp, https, mqtt};
 use crate::metrics::Metrics;
 use crate::scope::client::Scope;
-use crate::settings::Settings;
+use crate::settings::{AMQPS_PORT, Settings};
 use crate::store::Store;
 use crate::upstream::amqp::Pool;
 use crate::upstream::{Context, Upstream};
@@ -101,17 +101,23 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
     tasks.spawn(upstream.clone().run(engine.clone(), upstream_inbox));
     let authorities = Authorities::of_bundle(&trust_bundle);
     let authenticator = Arc::new(Authenticator::new(settings.clone(), scope.clone(), authorities));
+    let mqtt =
+        Arc::new(mqtt::listener::Head::new(settings.clone(), engine.clone(), authenticator.clone(), tls.clone()));
+    let amqp =
+        Arc::new(amqp::listener::Head::new(settings.clone(), engine.clone(), authenticator.clone(), tls.clone()));
+    let in_websockets = settings.mqtt.enabled || planted("CFG01-websockets-are-served-all-the-same");
     let https = https::listener::Head {
         settings: settings.clone(),
         engine: engine.clone(),
-        authenticator: authenticator.clone(),
+        authenticator,
         scope,
         upstream,
         metrics,
-        tls: tls.clone(),
+        tls,
+        mqtt: in_websockets.then(|| mqtt.clone()),
+        amqp: settings.amqp.enabled.then(|| amqp.clone()),
     };
-    let mqtt = mqtt::listener::Head::new(settings.clone(), engine.clone(), authenticator, tls);
-    let mut heads = Some((mqtt, https));
+    let mut heads = Some((mqtt, amqp.clone(), https));
 
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -119,8 +125,8 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
             () = &mut shutdown => break,
             milestone = reached.recv() => match milestone {
                 Some(Milestone::Ready) => {
-                    if let Some((mqtt, https)) = heads.take() {
-                        open(&options.listen, &settings, mqtt, https, &mut tasks).await?;
+                    if let Some(heads) = heads.take() {
+                        open(&options.listen, &settings, heads, &mut tasks).await?;
                     }
                 }
                 Some(Milestone::CannotStart(reason)) => {
@@ -132,20 +138,22 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
         }
     }
     tracing::info!("Stopping the protocol heads...");
+    amqp.stop().await;
     tasks.shutdown().await;
     engine.stop().await;
     tracing::info!("Shutdown complete.");
     Ok(())
 }
 
+type Heads = (Arc<mqtt::listener::Head>, Arc<amqp::listener::Head>, https::listener::Head);
+
 async fn open(
     listen: &IpAddr,
     settings: &Settings,
-    mqtt: mqtt::listener::Head,
-    https: https::listener::Head,
+    (mqtt, amqp, https): Heads,
     tasks: &mut JoinSet<()>,
 ) -> io::Result<()> {
-    tracing::info!("Starting protocol heads - (MQTT, HTTPS)");
+    tracing::info!("Starting protocol heads - (MQTT, AMQP, HTTPS)");
     let named = |what: &'static str, port: u16| {
         move |error: io::Error| io::Error::new(error.kind(), format!("{what} on {listen}:{port}: {error}"))
     };
@@ -153,6 +161,11 @@ async fn open(
         let address = SocketAddr::new(*listen, MQTT_PORT);
         tasks.spawn(mqtt.listen(address).await.map_err(named("MQTT", MQTT_PORT))?);
         tracing::info!("Started MQTT head");
+    }
+    if settings.amqp.enabled || planted("ENV01-amqp-is-served-all-the-same") {
+        let port = if planted("ENV02-amqp-port-cannot-be-set") { AMQPS_PORT } else { settings.amqp.port };
+        tasks.spawn(amqp.listen(SocketAddr::new(*listen, port)).await.map_err(named("AMQP", port))?);
+        tracing::info!("Started AMQP head");
     }
     let address = SocketAddr::new(*listen, settings.metrics_port);
     let page = https.metrics.clone().listen(address, settings.https_port);
@@ -196,13 +209,16 @@ fn open_store(settings: &Settings) -> io::Result<Store> {
     }))
 }
 
-fn core_settings(settings: &Settings) -> CoreSettings {
+pub(crate) fn core_settings(settings: &Settings) -> CoreSettings {
     let identity = &settings.identity;
     CoreSettings {
         edge_device_id: identity.device_id.clone(),
         hub_module_id: identity.module_id.clone(),
         max_connected_clients: settings.max_connected_clients,
-        message_ack_timeout: settings.message_ack_timeout,
+        message_ack_timeout: match planted("ENV03-acknowledge-timeout-cannot-be-set") {
+            true => std::time::Duration::from_secs(30),
+            false => settings.message_ack_timeout,
+        },
         upstream_fan_out: settings.upstream_fan_out,
         max_upstream_batch: settings.max_upstream_batch,
         cleanup_interval: settings.cleanup_interval,

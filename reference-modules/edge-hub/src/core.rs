@@ -220,6 +220,11 @@ impl Core {
         self.timers.next_due()
     }
 
+    /// Whether a connection is known here, and so can be sent to.
+    pub fn serves(&self, connection: ConnectionId) -> bool {
+        self.clients.identity(connection).is_some()
+    }
+
     fn dispatch(&mut self, input: Input) {
         match input {
             Input::Started { cached, applied } => {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -179,6 +180,7 @@ enum Command {
     Document(String, oneshot::Sender<Option<Vec<u8>>>),
     Remember(String, Option<Vec<u8>>, oneshot::Sender<()>),
     Heard(oneshot::Sender<()>),
+    Serves(ConnectionId, oneshot::Sender<bool>),
     Call(ClientId, MethodRequest, oneshot::Sender<MethodOutcome>),
     Stop(oneshot::Sender<()>),
 }
@@ -187,6 +189,7 @@ enum Command {
 #[derive(Clone, Debug)]
 pub struct Engine {
     commands: Sender<Command>,
+    connections: Arc<AtomicU64>,
 }
 
 impl Engine {
@@ -212,12 +215,18 @@ impl Engine {
             observer,
         };
         std::thread::Builder::new().name(String::from("engine")).spawn(move || worker.run(&inbox))?;
-        Ok(Engine { commands })
+        Ok(Engine { commands, connections: Arc::default() })
     }
 
     /// Tells the core something. After the engine has stopped nobody listens, and nothing happens.
     pub fn tell(&self, input: Input) {
         self.command(Command::Tell(input));
+    }
+
+    /// Names a connection. A later one of the same identity is newer, whatever else is done first, and whichever
+    /// protocol it speaks.
+    pub fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// A client was accepted on a connection.
@@ -249,6 +258,13 @@ impl Engine {
         let (done, heard) = oneshot::channel();
         self.command(Command::Heard(done));
         let _ = heard.await;
+    }
+
+    /// Whether the core serves a connection, once it has heard everything told before.
+    pub async fn serves(&self, connection: ConnectionId) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.command(Command::Serves(connection, answer));
+        answered.await.unwrap_or_default()
     }
 
     /// Calls a method, and waits for what becomes of it; `None` when the hub ends meanwhile.
@@ -354,6 +370,9 @@ impl Worker {
             }
             Command::Heard(done) => {
                 let _ = done.send(());
+            }
+            Command::Serves(connection, answer) => {
+                let _ = answer.send(self.core.serves(connection));
             }
             Command::Call(target, request, returned) => {
                 self.called += 1;

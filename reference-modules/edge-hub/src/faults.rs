@@ -7,6 +7,7 @@
 
 use std::sync::OnceLock;
 
+mod amqp_head;
 mod cloud_to_device;
 mod direct_methods;
 mod identity;
@@ -31,6 +32,7 @@ pub fn all() -> impl Iterator<Item = &'static str> {
         direct_methods::IDS,
         cloud_to_device::IDS,
         identity::IDS,
+        amqp_head::IDS,
     ]
     .into_iter()
     .flatten()

@@ -3,8 +3,10 @@
 //! These settings are this hub's own: `edgecert__fsync` (sync every commit to disk), `edgecert__promptRedelivery` (do
 //! not wait out a back-off when a module subscribes, nor an acknowledgement of a connection that is gone),
 //! `edgecert__reauthenticationSecs` (five minutes in the product), `edgecert__strongTwinReads` (show a client what it
-//! reported before IoT Hub has taken it), and `edgecert__anyReportedRoot` (take an update of reported properties that is
-//! no object for an empty one, as the product does).
+//! reported before IoT Hub has taken it), `edgecert__anyReportedRoot` (take an update of reported properties that is
+//! no object for an empty one, as the product does), and `edgecert__amqpQuirks` (end the session for an address nobody
+//! knows, take a link name for one link whichever way its messages go, and forget a link that replaced another of its
+//! type, as the product does).
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,6 +16,9 @@ use crate::faults::planted;
 
 /// The port of HTTPS everywhere.
 pub const HTTPS_PORT: u16 = 443;
+
+/// The port of AMQP, unless it is set.
+pub const AMQPS_PORT: u16 = 5671;
 
 /// Why the hub cannot start with these variables.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +74,17 @@ pub struct Mqtt {
     pub abort_on_out_of_order_puback: bool,
 }
 
+/// The AMQP head.
+#[derive(Clone, Debug)]
+pub struct Amqp {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Its port.
+    pub port: u16,
+    /// See the module.
+    pub quirks: bool,
+}
+
 /// How the hub reaches IoT Hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamProtocol {
@@ -85,6 +101,8 @@ pub struct Settings {
     pub identity: Identity,
     /// MQTT head.
     pub mqtt: Mqtt,
+    /// AMQP head.
+    pub amqp: Amqp,
     /// Port of the HTTPS head, if there is one.
     pub https_port: Option<u16>,
     /// Port of the metrics page.
@@ -150,6 +168,7 @@ impl Settings {
         Ok(Settings {
             identity: variables.identity()?,
             mqtt: variables.mqtt(),
+            amqp: variables.amqp(),
             https_port: variables
                 .flag("httpSettings__enabled", true)
                 .then(|| variables.number("httpSettings__port", HTTPS_PORT)),
@@ -251,6 +270,14 @@ impl Variables {
                 false => self.span("mqttSettings__MaxKeepAliveTimeout", Some(Duration::from_secs(600))),
             },
             abort_on_out_of_order_puback: self.flag("mqttSettings__AbortOnOutOfOrderPubAck", false),
+        }
+    }
+
+    fn amqp(&self) -> Amqp {
+        Amqp {
+            enabled: self.flag("amqpSettings__enabled", true),
+            port: self.number("amqpSettings__port", AMQPS_PORT),
+            quirks: self.flag("edgecert__amqpQuirks", false),
         }
     }
 

@@ -176,7 +176,7 @@ impl Callee {
     /// # Errors
     /// [`StageError::Connect`] when the hub refuses.
     pub async fn connect(environment: &Environment, identity: &Identity) -> Result<Self, StageError> {
-        let connected = environment.connect(identity).await;
+        let connected = environment.connect_mqtt(identity).await;
         let mut client = connected.map_err(|source| StageError::Connect { who: identity.to_string(), source })?;
         let requests = MethodRequests::of(&mut client);
         Ok(Self { identity: identity.clone(), client, requests })

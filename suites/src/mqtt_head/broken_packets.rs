@@ -4,6 +4,7 @@
 //! by [`crate::oracle::mqtt_stream`].
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use harness::client::raw_mqtt::{Packet, RawMqtt, packet};
@@ -28,7 +29,7 @@ pub fn tests() -> Vec<Test> {
         let requirements =
             ["MQTT-ERR-01", "MQTT-ERR-02", "MQTT-ERR-03", "MQTT-ERR-04", "MQTT-ERR-05", "MQTT-LIM-01", "MQTT-SUB-07"];
         let mut test = declare::property("mqtt_head", name, &requirements, weight, strategy, play);
-        test.body = Box::new(move |worker| {
+        test.body = Arc::new(move |worker| {
             Box::pin(property::check(worker, strategy, play, fewer_mutations, property::Failure::Harmless))
         });
         test

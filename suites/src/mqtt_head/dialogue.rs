@@ -32,8 +32,8 @@ pub async fn unopened(environment: &Environment, identity: &Identity) -> Result<
     environment.raw(&identity.to_string()).await.map_err(|error| StageError::Connect {
         who: identity.to_string(),
         source: match error {
-            RawError::Open(error) => ConnectError::Closed(error.to_string()),
             RawError::Expired(expired) => ConnectError::Expired(expired),
+            other => ConnectError::Closed(other.to_string()),
         },
     })
 }
@@ -77,7 +77,7 @@ pub async fn connected_with(
 /// [`StageError`] when it is not accepted or not answered.
 pub async fn put_back(stage: &mut Stage, identity: Identity) -> Result<(), StageError> {
     stage.connect(identity.clone()).await?;
-    let answered = stage.client(&identity)?.publish("foo/bar", Bytes::new(), QoS::AtLeastOnce).await;
+    let answered = stage.mqtt(&identity)?.publish("foo/bar", Bytes::new(), QoS::AtLeastOnce).await;
     Ok(answered.acknowledged().await?)
 }
 

@@ -2,15 +2,14 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-use harness::client::mqtt::{ConnectError, QoS};
+use harness::client::mqtt::ConnectError;
 use harness::client::property_bag;
 use harness::client::raw_mqtt::received::Published;
 use harness::client::raw_mqtt::{Connect, Packet, RawMqtt, packet};
 use harness::deadline;
 use harness::environment::{Credential, Environment};
 use harness::observe::history::{Identity, MARK, value_of};
-use harness::stage::{MARKER, Stage, StageError};
+use harness::stage::{MARKER, Outgoing, Stage, StageError};
 
 /// The module most cases connect as; its input `in` stands.
 pub const GUEST: &str = "guest";
@@ -219,8 +218,9 @@ pub async fn send_marked(stage: &Stage, module: &str, input: &str, mark: &str) -
     let place = || StageError::Absent(format!("{module}/{input}"));
     let output = stage.environment().anchor_output(module, input).ok_or_else(place)?;
     let by = Identity::Module(MARKER.to_owned());
-    let topic = stage.topic(&by, Some(&output), &vec![(MARK.to_owned(), Some(mark.to_owned()))], &Vec::new());
-    stage.client(&by)?.publish(&topic, Bytes::new(), QoS::AtLeastOnce).await.acknowledged().await?;
+    let properties = vec![(MARK.to_owned(), Some(mark.to_owned()))];
+    let message = Outgoing { output: Some(output), properties, ..Outgoing::default() };
+    stage.hand_over(&by, &message).await?.acknowledged().await?;
     Ok(())
 }
 

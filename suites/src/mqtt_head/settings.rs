@@ -1,10 +1,9 @@
 //! Settings of the head. Covers MQTT-CFG; the acknowledgement timeout is seen in [`super::delivery`].
-//!
-//! Of MQTT-CFG-01 the half about WebSockets is not judged yet: nothing here speaks MQTT over WebSocket.
 
 use std::time::{Duration, Instant};
 
 use harness::client::raw_mqtt::RawMqtt;
+use harness::client::websocket::{MQTT, Upgrade, UpgradeError};
 use harness::deadline;
 use harness::environment::Environment;
 use harness::outcome::{Outcome, Violation};
@@ -14,17 +13,17 @@ use harness::stage::StageError;
 use super::dialogue::{connected, module, unopened};
 use super::limits::packet_limit;
 use crate::course::{broken, ended};
-use crate::declare::restarting;
+use crate::declare::{once, restarting};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     vec![
-        restarting(
+        once(restarting(
             "mqtt_head",
             "mqtt_head::settings::without_mqtt_nothing_listens_on_its_port",
             &["MQTT-CFG-01"],
             |worker| Box::pin(disabled(worker)),
-        ),
+        )),
         restarting(
             "mqtt_head",
             "mqtt_head::settings::limits_of_size_and_time_are_those_set",
@@ -65,11 +64,21 @@ async fn disabled(worker: &mut Worker) -> Result<Outcome, StageError> {
     });
     let up = up.await;
     let listens = environment.listens().await;
+    let upgraded = environment.websocket(Upgrade { protocols: MQTT, ..Upgrade::default() }).await;
     environment.stop().await;
     up?;
     let steps = [told(&settings), "its metrics page answers".to_owned()];
-    let expected = "a connection to port 8883 is refused";
-    Ok(ended(listens.then(|| broken("MQTT-CFG-01", expected, "it is accepted", &steps))))
+    if listens {
+        let expected = "a connection to port 8883 is refused";
+        return Ok(ended(Some(broken("MQTT-CFG-01", expected, "it is accepted", &steps))));
+    }
+    let observed = match upgraded {
+        Err(UpgradeError::Status(400)) => return Ok(Outcome::Conforms),
+        Err(error) => error.to_string(),
+        Ok(_) => "status 101".to_owned(),
+    };
+    let expected = "status 400 to an upgrade to WebSocket with sub-protocol mqtt";
+    Ok(ended(Some(broken("MQTT-CFG-01", expected, observed, &steps))))
 }
 
 /// The limits of [`honoured`].

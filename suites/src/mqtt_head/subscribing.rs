@@ -170,7 +170,7 @@ async fn others(worker: &mut Worker) -> Result<Outcome, StageError> {
     }
     let mut history = History::begin();
     steps.push("module probe publishes to foo/bar, and sends three messages that a route takes to other/in".to_owned());
-    let client = stage.client(&probe())?;
+    let client = stage.mqtt(&probe())?;
     let unknown = client.publish("foo/bar", bytes::Bytes::from_static(b"?"), harness::client::mqtt::QoS::AtLeastOnce);
     unknown.await.acknowledged().await?;
     let mut last = String::new();

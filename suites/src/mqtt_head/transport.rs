@@ -13,14 +13,14 @@ use tokio::net::TcpStream;
 
 use super::guest::{self, GUEST, Seen, answer, module, proper};
 use crate::course::{broken, ended};
-use crate::declare::fixed;
+use crate::declare::{fixed, once};
 
 /// The alert `protocol_version`.
 const PROTOCOL_VERSION: u8 = 70;
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    vec![
+    let tests = vec![
         fixed("mqtt_head", "mqtt_head::transport::nothing_is_said_in_clear", &["MQTT-TLS-01"], |worker| {
             Box::pin(in_clear(worker))
         }),
@@ -36,7 +36,8 @@ pub fn tests() -> Vec<Test> {
             &["MQTT-TLS-03"],
             |worker| Box::pin(certificates(worker)),
         ),
-    ]
+    ];
+    tests.into_iter().map(once).collect()
 }
 
 async fn in_clear(worker: &mut Worker) -> Result<Outcome, StageError> {

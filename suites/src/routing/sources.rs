@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::course::{broken, ended, listed, on, probe, publish, routes, settled, sink};
-use crate::declare::{self, fixed};
+use crate::declare::{self, fixed, over_mqtt};
 use crate::scene::{self, Scene};
 use crate::{generate, oracle, scenes};
 
@@ -26,12 +26,12 @@ pub fn tests() -> Vec<Test> {
             sources,
             |stage, scene| Box::pin(scene::play(stage, "ROUTE-SRC-08", scene)),
         ),
-        fixed(
+        over_mqtt(fixed(
             "routing",
             "routing::sources::changes_of_twins_are_a_source_of_their_own",
             &["ROUTE-SRC-02", "ROUTE-SRC-03", "ROUTE-MSG-05"],
             |worker| Box::pin(twin_changes(worker)),
-        ),
+        )),
         fixed(
             "routing",
             "routing::sources::messages_for_a_module_that_does_not_exist_are_kept",

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use harness::client::amqp::message::Message;
 use harness::client::iot_hub::Concerns;
 use harness::deadline;
 use harness::environment::Environment;
-use harness::observe::history::{History, Identity};
+use harness::observe::history::{History, Identity, MARK};
 use harness::outcome::Outcome;
 use harness::runner::{Test, Worker};
 use harness::stage::{Stage, StageError};
@@ -194,12 +195,16 @@ async fn first_message(worker: &mut Worker) -> Result<Outcome, StageError> {
     environment.start_hub().await?;
     environment.ready().await?;
     let mut feed = environment.iot_hub().telemetry();
-    let topic = "devices/gw7/modules/probe/messages/events/%24.on=first&mark=first";
     let client = environment
         .connect(&probe())
         .await
         .map_err(|source| StageError::Connect { who: probe().to_string(), source })?;
-    client.publish(topic, bytes::Bytes::new(), harness::client::mqtt::QoS::AtLeastOnce).await.acknowledged().await?;
+    let message = Message {
+        properties: vec![(MARK.to_owned(), Some("first".to_owned()))],
+        system: vec![("outputName".to_owned(), Some("first".to_owned()))],
+        ..Message::default()
+    };
+    client.send(&message).await.acknowledged().await?;
     let arrived = deadline::ROUTING.wait("the first message upstream", feed.next()).await;
     drop(client);
     environment.stop().await;

@@ -15,6 +15,7 @@ use harness::environment::{Blueprint, Environment};
 use harness::observe::history::Identity;
 use harness::stage::StageError;
 use harness::subject::Launch;
+use harness::transport::Transport;
 use proptest::prelude::RngCore as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use serde_json::{Value, json};
@@ -107,7 +108,7 @@ pub async fn play(
     stop: watch::Receiver<bool>,
 ) -> Result<Verdict, StageError> {
     let blueprint = blueprint(plan.senders);
-    let mut environment = Environment::world(launch, &blueprint, "kills").await?;
+    let mut environment = Environment::world(launch, &blueprint, Transport::Mqtt, "kills").await?;
     environment.start_hub().await?;
     environment.ready().await?;
     let world = Arc::new(World {
@@ -216,7 +217,7 @@ impl Hub {
     async fn connect(&mut self, identity: &Identity) -> MqttClient {
         loop {
             self.ready.mark_unchanged();
-            let connected = self.environment.read().await.connect(identity).await;
+            let connected = self.environment.read().await.connect_mqtt(identity).await;
             match connected {
                 Ok(client) => return client,
                 // It has been killed: the next life begins with a word.

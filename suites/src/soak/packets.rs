@@ -1,8 +1,8 @@
 //! A server takes a million broken packets: it must not panic, must not grow, and its healthy clients must not notice.
 //!
-//! Several connections pour packets of the grammar ([`mqtt_packet`]) side by side, each on behalf of a module of its
-//! own; when the server closes one, the next is opened. A healthy client publishes all the while and never loses its
-//! connection.
+//! Several connections pour packets of the grammar ([`mqtt_packet`], or frames of [`crate::generate::amqp_frame`]) side
+//! by side, each on behalf of a module of its own; when the server closes one, the next is opened. A healthy client
+//! publishes all the while and never loses its connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,23 +16,38 @@ use harness::observe::history::Identity;
 use harness::observe::wire_log::WireLog;
 use harness::stage::StageError;
 use harness::subject::Launch;
+use harness::transport::Transport;
 use rustls_pki_types::ServerName;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::generate::mqtt_packet::{self, Speaker};
+
+mod frames;
 
 /// Who takes the packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// The MQTT head of the edgeHub.
+    /// The head of the edgeHub.
     EdgeHub,
-    /// The MQTT endpoint of the simulated IoT Hub.
+    /// The endpoint of the simulated IoT Hub.
     IotHub,
+}
+
+/// What the packets are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Packets of MQTT.
+    Mqtt,
+    /// Frames of AMQP.
+    Amqp,
 }
 
 /// What a soak of packets shall do.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
+    /// What they are of.
+    pub protocol: Protocol,
     /// Who takes them.
     pub target: Target,
     /// How many packets.
@@ -100,14 +115,20 @@ pub async fn play(
     tell: impl Fn(Progress),
     mut stop: watch::Receiver<bool>,
 ) -> Result<Verdict, StageError> {
-    let mut environment = Environment::world(launch, &blueprint(), "packets").await?;
+    let mut environment = Environment::world(launch, &blueprint(), Transport::Mqtt, "packets").await?;
     environment.start_hub().await?;
     environment.ready().await?;
-    let (address, server) = match plan.target {
-        Target::EdgeHub => (environment.mqtt_address(), ServerName::IpAddress(environment.hub_address().into())),
+    let address = match (plan.target, plan.protocol) {
+        (Target::EdgeHub, Protocol::Mqtt) => environment.mqtt_address(),
+        (Target::EdgeHub, Protocol::Amqp) => environment.amqp_address(),
+        (Target::IotHub, Protocol::Mqtt) => environment.iot_hub_mqtt().0,
+        (Target::IotHub, Protocol::Amqp) => environment.iot_hub_amqp(),
+    };
+    let server = match plan.target {
+        Target::EdgeHub => ServerName::IpAddress(environment.hub_address().into()),
         Target::IotHub => {
-            let (address, name) = environment.iot_hub_mqtt();
-            (address, ServerName::try_from(name.to_owned()).expect("a host name was checked when it was given"))
+            let name = environment.iot_hub_host().to_owned();
+            ServerName::try_from(name).expect("a host name was checked when it was given")
         }
     };
     let process = match plan.target {
@@ -126,24 +147,15 @@ pub async fn play(
         healthy: AtomicU64::new(0),
         over: AtomicBool::new(false),
     });
-    let login = environment.login(&Identity::Module("healthy".to_owned()));
-    let healthy = tokio::spawn(stay_healthy(shared.clone(), Connect::from(&login)));
-    let mut pouring: Vec<_> = (0..POURING)
-        .map(|number| {
-            let name = format!("p{number}");
-            let connect = Connect::from(&environment.login(&Identity::Module(name.clone())));
-            let speaker = Speaker { connect, device: EDGE_DEVICE.to_owned(), module: Some(name) };
-            tokio::spawn(pour(shared.clone(), speaker))
-        })
-        .collect();
+    let (healthy, pouring) = clients(&environment, plan.protocol, &shared);
+    let mut all = std::pin::pin!(futures_util::future::join_all(pouring));
     let mut memory = Memory::default();
     let mut breaches = Vec::new();
     loop {
         let done = shared.progress(memory.look(process, shared.share()));
         tell(done);
-        let all = futures_util::future::join_all(&mut pouring);
         tokio::select! {
-            ended = all => {
+            ended = &mut all => {
                 breaches.extend(ended.into_iter().filter_map(|ended| ended.expect("pouring does not panic").err()));
                 break;
             }
@@ -166,6 +178,30 @@ pub async fn play(
     breaches.extend(panics(&environment, plan.target));
     environment.stop().await;
     Ok(Verdict { done, growth_kib: memory.growth_kib(), breaches })
+}
+
+/// A client under way; how it ended.
+type Client = JoinHandle<Result<(), String>>;
+
+/// The healthy client, and those that pour.
+fn clients(environment: &Environment, protocol: Protocol, shared: &Arc<Shared>) -> (Client, Vec<Client>) {
+    let pouring = (0..POURING).map(|number| format!("p{number}"));
+    match protocol {
+        Protocol::Mqtt => {
+            let connect = |name: &str| Connect::from(&environment.login(&Identity::Module(name.to_owned())));
+            let pour_as = |name: String| {
+                let speaker = Speaker { connect: connect(&name), device: EDGE_DEVICE.to_owned(), module: Some(name) };
+                tokio::spawn(pour(shared.clone(), speaker))
+            };
+            (tokio::spawn(stay_healthy(shared.clone(), connect("healthy"))), pouring.map(pour_as).collect())
+        }
+        Protocol::Amqp => {
+            let login = |name: String| environment.amqp_login(&Identity::Module(name), environment.over_tls());
+            let pour_as = |name: String| tokio::spawn(frames::pour(shared.clone(), login(name)));
+            let healthy = frames::stay_healthy(shared.clone(), login("healthy".to_owned()));
+            (tokio::spawn(healthy), pouring.map(pour_as).collect())
+        }
+    }
 }
 
 const EDGE_DEVICE: &str = "gw7";

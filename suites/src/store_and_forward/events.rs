@@ -10,11 +10,11 @@ use harness::stage::{Stage, StageError};
 
 use super::ground::{self, other_in};
 use crate::course::{broken, ended, on, probe, routes, sink};
-use crate::declare::fixed;
+use crate::declare::{fixed, over_mqtt};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    vec![
+    let tests = vec![
         fixed(
             "store_and_forward",
             "store_and_forward::events::a_reported_update_makes_one_message_with_the_patch",
@@ -33,7 +33,8 @@ pub fn tests() -> Vec<Test> {
             &["ROUTE-MET-04"],
             |worker| Box::pin(uncounted(worker)),
         ),
-    ]
+    ];
+    tests.into_iter().map(over_mqtt).collect()
 }
 
 /// Written as no serializer writes it, so that a copy of the bytes can be told from a copy of the meaning.
@@ -43,7 +44,7 @@ const TO_OTHER: &str = "FROM /twinChangeNotifications INTO BrokeredEndpoint(\"/m
 
 async fn report(stage: &Stage, by: &Identity, rid: u32) -> Result<(), StageError> {
     let topic = format!("$iothub/twin/PATCH/properties/reported/?$rid={rid}");
-    let pending = stage.client(by)?.publish(&topic, Bytes::from_static(PATCH), QoS::AtLeastOnce).await;
+    let pending = stage.mqtt(by)?.publish(&topic, Bytes::from_static(PATCH), QoS::AtLeastOnce).await;
     Ok(pending.acknowledged().await?)
 }
 

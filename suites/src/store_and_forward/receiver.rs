@@ -1,9 +1,11 @@
-//! A module that receives over a raw connection, so that it can keep an acknowledgement to itself.
+//! A module that receives over a raw connection, so that it can keep an acknowledgement to itself. It speaks MQTT,
+//! whatever the others on its stage speak.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use harness::client::hub_client::Input;
 use harness::client::mqtt::{ConnectError, Received};
 use harness::client::raw_mqtt::{Connect, Packet, RawMqtt, packet};
 use harness::deadline;
@@ -110,14 +112,14 @@ struct Ear {
 impl Ear {
     async fn hear(&mut self, packet: &Packet) {
         let Some(published) = packet.publish() else { return };
-        let delivered = Delivered::from(Received {
+        let delivered = Delivered::from(Input::from(Received {
             at: Instant::now(),
             topic: published.topic,
             payload: published.payload,
             qos: published.qos,
             retain: published.retain,
             dup: published.dup,
-        });
+        }));
         let withheld = *self.mute.borrow();
         if withheld {
             self.withheld.insert(&delivered);

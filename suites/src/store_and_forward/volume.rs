@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use harness::client::mqtt::QoS;
 use harness::deadline;
 use harness::observe::history::{History, Identity, MARK, Place, Sent};
 use harness::outcome::{Outcome, Violation};
 use harness::runner::{Test, Worker};
-use harness::stage::{Stage, StageError};
+use harness::stage::{Outgoing, Stage, StageError};
 
 use super::ground::{self, other_in};
 use super::judgement::{self, Arrival, DEFAULT_PRIORITY, Promise, Publication, Story, Tolerance};
@@ -81,9 +80,9 @@ async fn round(stage: &mut Stage, number: u64) -> Result<Option<Violation>, Stag
         for n in 0..ROUND {
             let mark = stage.mark();
             let properties = vec![(MARK.to_owned(), Some(mark.clone())), ("n".to_owned(), Some(n.to_string()))];
-            let topic = stage.topic(&by, None, &properties, &Vec::new());
+            let message = Outgoing { properties: properties.clone(), ..Outgoing::default() };
             let at = Instant::now();
-            pending.push(stage.client(&by)?.publish(&topic, bytes::Bytes::new(), QoS::AtLeastOnce).await);
+            pending.push(stage.hand_over(&by, &message).await?);
             let by = by.clone();
             let (output, system, body) = (None, Vec::new(), bytes::Bytes::new());
             history.sent.push(Sent { by, at, mark, output, properties, system, body, acknowledged: None });

@@ -8,11 +8,11 @@ use harness::runner::{Test, Worker};
 use harness::stage::{Stage, StageError};
 
 use crate::course::{arrival, broken, ended, probe, publish, routes, settled, sink};
-use crate::declare::fixed;
+use crate::declare::{fixed, over_mqtt};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    vec![
+    let tests = vec![
         fixed(
             "telemetry",
             "telemetry::property_bag::what_is_escaped_arrives_escaped_the_same_way",
@@ -52,7 +52,8 @@ pub fn tests() -> Vec<Test> {
             &["MQTT-DLV-03", "ROUTE-MSG-03"],
             |worker| Box::pin(not_shown(worker)),
         ),
-    ]
+    ];
+    tests.into_iter().map(over_mqtt).collect()
 }
 
 /// Publishes a bag beside output and mark, and gives what arrives at sink/i0 as the pairs of the raw topic.

@@ -8,12 +8,12 @@ use harness::runner::{Test, Worker};
 use harness::stage::StageError;
 
 use crate::course::{broken, ended, listed, probe, publish, reached, routes, settled, sink};
-use crate::declare::fixed;
+use crate::declare::{fixed, over_mqtt};
 use crate::scenes;
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    let mut tests = vec![
+    let topics = vec![
         fixed(
             "telemetry",
             "telemetry::publishing::every_shape_of_a_telemetry_topic_is_taken",
@@ -39,6 +39,7 @@ pub fn tests() -> Vec<Test> {
             |worker| Box::pin(before_disconnect(worker)),
         ),
     ];
+    let mut tests: Vec<Test> = topics.into_iter().map(over_mqtt).collect();
     tests.extend(scenes::tests("telemetry::publishing", "MQTT-PUB"));
     tests
 }
@@ -190,8 +191,11 @@ async fn before_disconnect(worker: &mut Worker) -> Result<Outcome, StageError> {
         .await?;
     let by = Identity::Module("m1".to_owned());
     stage.drop_client(&by).await?;
-    let client =
-        stage.environment().connect(&by).await.map_err(|source| StageError::Connect { who: by.to_string(), source })?;
+    let client = stage
+        .environment()
+        .connect_mqtt(&by)
+        .await
+        .map_err(|source| StageError::Connect { who: by.to_string(), source })?;
     let mut marks = Vec::new();
     let mut history = History::begin();
     for _ in 0..MESSAGES {

@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use harness::client::hub_client::twin::{Answer, DesiredPatch, TwinClient};
+use harness::client::hub_client::{self, HubClient};
 use harness::client::iot_hub::{Concerns, Condition, IotHub, Kind};
 use harness::client::mqtt::Unanswered;
-use harness::client::mqtt::twin::{Answer, DesiredPatch, TwinClient};
 use harness::deadline::{self, Deadline};
 use harness::environment::{Blueprint, Credential};
 use harness::observe::history::Identity;
@@ -311,19 +312,20 @@ impl Actor {
     /// # Errors
     /// [`StageError`] when the hub does not let it.
     pub async fn enter(stage: &Stage, party: Party) -> Result<Self, StageError> {
-        Self::enter_as(stage, party, true).await
+        let connected = stage.environment().connect(&party.identity()).await;
+        let client = connected.map_err(|source| StageError::Connect { who: party.to_string(), source })?;
+        Ok(Self { party, client: TwinClient::open(client).await? })
     }
 
-    /// As [`Actor::enter`], with a say in whether the session is a clean one.
+    /// As [`Actor::enter`], over MQTT and with a say in whether the session is a clean one.
     ///
     /// # Errors
     /// As [`Actor::enter`].
     pub async fn enter_as(stage: &Stage, party: Party, clean_session: bool) -> Result<Self, StageError> {
-        let login = stage.environment().login(&party.identity());
-        let connected =
-            harness::client::mqtt::MqttClient::connect(harness::client::mqtt::Login { clean_session, ..login }).await;
-        let mqtt = connected.map_err(|source| StageError::Connect { who: party.to_string(), source })?;
-        Ok(Self { party, client: TwinClient::open(mqtt).await? })
+        let login = harness::client::mqtt::Login { clean_session, ..stage.environment().login(&party.identity()) };
+        let connected = HubClient::connect(hub_client::Login::Mqtt(login)).await;
+        let client = connected.map_err(|source| StageError::Connect { who: party.to_string(), source })?;
+        Ok(Self { party, client: TwinClient::open(client).await? })
     }
 
     /// Reads the twin. The answer has status 200 and exactly the two sections.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::ground::{self, ALPHA, Actor, BETA, GATEWAY, LEAF, cloud, desire, untouched};
 use super::tale::{self, Tale, Told};
-use crate::declare::{self, fixed};
+use crate::declare::{self, fixed, over_mqtt};
 use crate::generate;
 use crate::oracle::twin::{self, Json};
 
@@ -27,12 +27,12 @@ pub fn tests() -> Vec<Test> {
             || vec(generate::twin::document(), 1..4),
             |stage, documents| Box::pin(play(stage, documents)),
         ),
-        fixed(
+        over_mqtt(fixed(
             "twins",
             "twins::reading::each_get_has_one_answer_and_nobody_else_hears_it",
             &["TWIN-GET-01", "MQTT-TWIN-01"],
             |worker| Box::pin(async move { tale::outcome(once(ground::stage(worker).await?).await) }),
-        ),
+        )),
         fixed(
             "twins",
             "twins::reading::nobody_needs_to_listen_in_order_to_read",
@@ -87,7 +87,7 @@ async fn once(stage: &mut Stage) -> Told {
     }
     let rids: Vec<String> = (0..EACH).map(|number| format!("ask-{number}")).collect();
     for actor in &actors {
-        let answers = join_all(rids.iter().map(|rid| actor.client.get_as(rid))).await;
+        let answers = join_all(rids.iter().map(|rid| actor.client.mqtt().get_as(rid))).await;
         for answer in answers {
             let answer = Actor::answered(&tale, answer, "every GET is answered")?;
             tale.hold(answer.status == 200, "TWIN-GET-01", "status 200", answer.topic.clone())?;
@@ -97,10 +97,10 @@ async fn once(stage: &mut Stage) -> Told {
     }
     tale.step("each asks once more, and that is answered last");
     for actor in &actors {
-        let last = Actor::answered(&tale, actor.client.get_as("last").await, "the last GET is answered")?;
+        let last = Actor::answered(&tale, actor.client.mqtt().get_as("last").await, "the last GET is answered")?;
         let mut expected: Vec<&str> = rids.iter().map(String::as_str).collect();
         expected.push(&last.rid);
-        let answers = actor.client.answers();
+        let answers = actor.client.mqtt().answers();
         let mut seen: Vec<&str> = answers.iter().map(|answer| answer.rid.as_str()).collect();
         expected.sort_unstable();
         seen.sort_unstable();
@@ -111,10 +111,10 @@ async fn once(stage: &mut Stage) -> Told {
             format!("{seen:?}"),
         )?;
         tale.hold(
-            actor.client.others().is_empty(),
+            actor.client.mqtt().others().is_empty(),
             "TWIN-GET-01",
             "nothing else comes",
-            format!("{:?}", actor.client.others()),
+            format!("{:?}", actor.client.mqtt().others()),
         )?;
     }
     Ok(())

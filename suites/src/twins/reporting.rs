@@ -18,7 +18,7 @@ use super::ground::{
 };
 use super::tale::{self, Tale, Told};
 use crate::course::{routes, sink};
-use crate::declare::fixed;
+use crate::declare::{fixed, over_mqtt};
 use crate::oracle::twin::{self, Json, Nulls};
 
 /// All tests of this section.
@@ -31,13 +31,17 @@ pub fn tests() -> Vec<Test> {
         };
     }
     vec![
-        on_stage!(
+        over_mqtt(on_stage!(
             "a_patch_is_answered_and_reaches_the_cloud",
             ["TWIN-RPT-01", "TWIN-RPT-04", "MQTT-TWIN-02"],
             answered
-        ),
-        on_stage!("a_patch_without_request_id_is_applied_and_not_answered", ["TWIN-RPT-02", "MQTT-TWIN-03"], unasked),
-        on_stage!("a_version_beside_a_patch_is_ignored", ["TWIN-RPT-17"], versioned),
+        )),
+        over_mqtt(on_stage!(
+            "a_patch_without_request_id_is_applied_and_not_answered",
+            ["TWIN-RPT-02", "MQTT-TWIN-03"],
+            unasked
+        )),
+        over_mqtt(on_stage!("a_version_beside_a_patch_is_ignored", ["TWIN-RPT-17"], versioned)),
         on_stage!("patches_of_one_connection_apply_in_order", ["TWIN-RPT-16", "TWIN-RPT-05", "TWIN-RPT-06"], in_order),
         on_stage!("a_patch_goes_up_once", ["TWIN-RPT-06", "TWIN-RPT-04"], once),
         on_stage!("a_patch_that_comes_while_another_is_sent_follows_it", ["TWIN-RPT-04", "TWIN-RPT-05"], meanwhile),
@@ -67,9 +71,12 @@ async fn answered(stage: &mut Stage) -> Told {
         {
             let before = cloud(stage.environment().iot_hub(), party).await?.reported;
             tale.step(format!("{party} reports {patch}"));
-            let rid = actor.client.request_id() + "-own";
-            let answer =
-                Actor::answered(&tale, actor.client.report_as(&rid, patch.to_string()).await, "a PATCH is answered")?;
+            let rid = actor.client.mqtt().request_id() + "-own";
+            let answer = Actor::answered(
+                &tale,
+                actor.client.mqtt().report_as(&rid, patch.to_string()).await,
+                "a PATCH is answered",
+            )?;
             tale.saw(party, format!("PATCH {patch} is answered on {}", answer.topic));
             tale.hold(answer.status == 204, "TWIN-RPT-01", "status 204", answer.status.to_string())?;
             tale.hold(answer.body.is_empty(), "TWIN-RPT-01", "an empty answer", ground::text(&answer.body))?;
@@ -93,11 +100,11 @@ async fn unasked(stage: &mut Stage) -> Told {
         "{ALPHA} reports {{\"unasked\":{mark}}} without a request id, then a bad patch without one, then reads its twin"
     ));
     for patch in [json!({"unasked": mark}), json!({"bad.name": 1})] {
-        let published = actor.client.report_without_answer(patch.to_string()).await.acknowledged().await;
+        let published = actor.client.mqtt().report_without_answer(patch.to_string()).await.acknowledged().await;
         published.map_err(|why| tale.unanswered("the PUBLISH is acknowledged", &why))?;
     }
     actor.get(&mut tale).await?;
-    let answers = actor.client.answers();
+    let answers = actor.client.mqtt().answers();
     tale.hold(answers.len() == 1, "TWIN-RPT-02", "one answer, to the GET", format!("{} answers", answers.len()))?;
     comes_to_have(&mut tale, stage, ALPHA, "TWIN-RPT-02", &json!({ "unasked": mark })).await
 }
@@ -109,7 +116,7 @@ async fn versioned(stage: &mut Stage) -> Told {
     let version = twin::version(&before.reported).unwrap_or_default();
     let mark = ground::tick();
     tale.step(format!("{ALPHA} reads its twin, whose reported version is {version}, and reports {{\"versioned\":{mark}}} with `$version` {}", version + 1000));
-    let answer = actor.client.report_at_version(version + 1000, json!({"versioned": mark}).to_string()).await;
+    let answer = actor.client.mqtt().report_at_version(version + 1000, json!({"versioned": mark}).to_string()).await;
     let answer = Actor::answered(&tale, answer, "a PATCH is answered")?;
     tale.hold(answer.status == 204, "TWIN-RPT-17", "status 204", answer.status.to_string())?;
     comes_to_have(&mut tale, stage, ALPHA, "TWIN-RPT-17", &json!({ "versioned": mark })).await
@@ -131,11 +138,12 @@ async fn in_order(stage: &mut Stage) -> Told {
     let before = cloud(iot_hub, ALPHA).await?.reported;
     let bodies: Vec<Value> = (0..PATCHES).map(patch).collect();
     let answers = join_all(bodies.iter().map(|body| actor.client.report(body.to_string()))).await;
+    let mut order = Vec::new();
     for answer in answers {
         let answer = Actor::answered(&tale, answer, "each PATCH is answered")?;
         tale.hold(answer.status == 204, "TWIN-RPT-16", "status 204", answer.status.to_string())?;
+        order.push(answer.at);
     }
-    let order: Vec<u64> = actor.client.answers().iter().filter_map(|answer| answer.rid.parse().ok()).collect();
     tale.hold(order.is_sorted(), "TWIN-RPT-16", "answers in the order of the requests", format!("{order:?}"))?;
     let wanted = bodies.iter().fold(before, |reported, patch| patched(&reported, patch));
     let reached = reported_in_cloud(stage, ALPHA, deadline::REPORTED, |now| same_properties(now, &wanted)).await?;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::ground::{self, ALPHA, Actor, cloud, comes_to_have};
 use super::tale::{self, Tale, Told};
-use crate::declare::fixed;
+use crate::declare::{fixed, over_mqtt};
 use crate::mqtt_head::guest;
 
 /// All tests of this section.
@@ -22,13 +22,14 @@ pub fn tests() -> Vec<Test> {
             })
         };
     }
-    vec![
+    let tests = vec![
         on_stage!("a_request_id_comes_back_as_it_was_spelled", ["MQTT-TWIN-08", "TWIN-GET-01"], echoed),
         on_stage!("a_read_without_request_id_ends_the_connection", ["MQTT-TWIN-06"], unnamed),
         on_stage!("any_other_twin_topic_ends_the_connection", ["MQTT-TWIN-07", "TWIN-DES-14"], other_topics),
         on_stage!("an_answer_nobody_subscribed_to_is_dropped", ["MQTT-TWIN-09"], unsubscribed),
         on_stage!("an_answer_precedes_the_acknowledgement", ["MQTT-TWIN-13"], before_puback),
-    ]
+    ];
+    tests.into_iter().map(over_mqtt).collect()
 }
 
 async fn echoed(stage: &mut Stage) -> Told {
@@ -40,10 +41,10 @@ async fn echoed(stage: &mut Stage) -> Told {
     for rid in spellings {
         tale.step(format!("{ALPHA} reads its twin and reports {{}}, each with `$rid={rid}`"));
         let expected = "an answer that has the request id as it was spelled";
-        let got = Actor::answered(&tale, actor.client.get_as(rid).await, expected)?;
+        let got = Actor::answered(&tale, actor.client.mqtt().get_as(rid).await, expected)?;
         let topic = format!("$iothub/twin/res/200/?$rid={rid}");
         tale.hold(got.topic == topic, "MQTT-TWIN-08", topic, got.topic.clone())?;
-        let done = Actor::answered(&tale, actor.client.report_as(rid, "{}").await, expected)?;
+        let done = Actor::answered(&tale, actor.client.mqtt().report_as(rid, "{}").await, expected)?;
         let topic = format!("$iothub/twin/res/204/?$rid={rid}");
         tale.hold(done.topic == topic, "MQTT-TWIN-08", topic, done.topic.clone())?;
     }
@@ -54,8 +55,8 @@ async fn echoed(stage: &mut Stage) -> Told {
 async fn ends(tale: &mut Tale, stage: &Stage, topic: &str, requirement: &str) -> Told {
     let actor = Actor::enter(stage, ALPHA).await?;
     tale.step(format!("{ALPHA} connects and publishes {{\"broken\":1}} to {topic}"));
-    let pending = actor.client.mqtt().publish(topic, "{\"broken\":1}".into(), QoS::AtLeastOnce).await;
-    let closed = actor.client.mqtt().closed(deadline::CLOSED).await;
+    let pending = actor.client.mqtt().mqtt().publish(topic, "{\"broken\":1}".into(), QoS::AtLeastOnce).await;
+    let closed = actor.client.mqtt().mqtt().closed(deadline::CLOSED).await;
     let observed = closed.as_ref().map_or_else(ToString::to_string, |reason| format!("closed: {reason}"));
     tale.saw(ALPHA, observed.clone());
     tale.hold(closed.is_ok(), requirement, "the hub ends the connection", observed)?;

@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use bytes::Bytes;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::{MqttClient, Pending, QoS, Received, Unanswered};
+/// What comes.
+pub use crate::client::hub_client::twin::{Answer, DesiredPatch};
 use crate::deadline::{self, Deadline, Expired};
 
 /// Filter of the answers.
@@ -30,36 +30,6 @@ pub struct TwinClient {
     desired: mpsc::UnboundedReceiver<DesiredPatch>,
     requests: AtomicU64,
     task: JoinHandle<()>,
-}
-
-/// What the hub answered to a request.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// When it came.
-    pub at: Instant,
-    /// Its status.
-    pub status: u16,
-    /// The request it names.
-    pub rid: String,
-    /// Its topic.
-    pub topic: String,
-    /// Its payload.
-    pub body: Bytes,
-}
-
-/// Desired properties, changed.
-#[derive(Debug, Clone)]
-pub struct DesiredPatch {
-    /// When it came.
-    pub at: Instant,
-    /// The version named beside it.
-    pub version: Option<u64>,
-    /// Its topic.
-    pub topic: String,
-    /// Its QoS.
-    pub qos: u8,
-    /// Its payload.
-    pub body: Bytes,
 }
 
 #[derive(Default)]
@@ -207,20 +177,6 @@ impl TwinClient {
     }
 }
 
-impl Answer {
-    /// The payload as JSON; null when it is none.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_default()
-    }
-}
-
-impl DesiredPatch {
-    /// The payload as JSON; null when it is none.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_default()
-    }
-}
-
 async fn hear(
     mut received: mpsc::UnboundedReceiver<Received>,
     heard: Arc<Mutex<Heard>>,
@@ -276,6 +232,8 @@ fn desired_patch(received: &Received) -> Option<DesiredPatch> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn received(topic: &str) -> Received {

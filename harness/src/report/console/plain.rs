@@ -65,7 +65,7 @@ mod tests {
     use crate::requirement::Catalogue;
 
     fn judged(done: u64) -> Event {
-        Event::CasesJudged { test: "routing::fan_out".to_owned(), done }
+        Event::CasesJudged { test: "routing::fan_out".to_owned(), transport: "mqtt".to_owned(), done }
     }
 
     #[test]

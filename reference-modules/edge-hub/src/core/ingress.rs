@@ -45,7 +45,7 @@ impl Core {
         let size = counted_size(&envelope);
         if size > MAX_MESSAGE_BYTES {
             self.out.push(Output::Warn(format!("Dropping a message of {size} bytes from {}", envelope.sender)));
-            return self.answer(publish, Verdict::TooLarge);
+            return self.answer(publish, Verdict::TooLarge { size });
         }
         let received = Event::Received { id: envelope.sender.to_string(), output: output.unwrap_or_default(), size };
         if planted("MET03-received-counts-copies") {

@@ -20,7 +20,10 @@ pub enum Verdict {
     /// Stored in every queue its routes name, if any.
     Accepted,
     /// Over the size limit: dropped.
-    TooLarge,
+    TooLarge {
+        /// By the product's count.
+        size: usize,
+    },
     /// The store failed: it must not be acknowledged.
     NotStored,
 }

@@ -38,6 +38,12 @@ pub const EDGE_MESSAGE_ID: &str = "edgeMessageId";
 pub const ORIGIN_INTERFACE: &str = "edgeHubOriginInterface";
 /// When a twin notification was made.
 pub const ENQUEUED_TIME: &str = "enqueuedTime";
+/// Deliveries before, as the sender says.
+pub const DELIVERY_COUNT: &str = "deliveryCount";
+/// Number in a sequence, as the sender says.
+pub const SEQUENCE_NUMBER: &str = "sequenceNumber";
+/// Lock token, as the sender says.
+pub const LOCK_TOKEN: &str = "lockToken";
 /// `twinChangeNotification`, or absent.
 pub const MESSAGE_TYPE: &str = "messageType";
 /// Device whose twin changed.

@@ -22,6 +22,7 @@ pub const IDS: &[&str] = &[
     "HTTP01-unknown-path-needs-credentials",
     "HTTP02-answers-have-no-charset",
     "HTTP03-plain-requests-are-answered",
+    "HTTP04-sub-protocol-is-not-named",
     "HTTP05-unknown-sub-protocol-is-no-path",
     "HTTP06-token-outranks-the-certificate",
     "HTTP07-whoever-forwards-a-certificate-is-believed",

@@ -64,4 +64,10 @@ pub(super) const IDS: &[&str] = &[
     "WILL03-disconnect-says-the-will",
     "WILL04-expiry-keeps-the-will-back",
     "WILL05-takeover-says-the-will",
+    "WS01-mqtt-is-not-upgraded",
+    "WS02-unknown-sub-protocol-is-taken-for-mqtt",
+    "WS03-only-the-path-of-the-sdks-is-upgraded",
+    "WS04-message-holds-one-packet",
+    "WS05-text-is-taken-for-bytes",
+    "WS06-hub-pings",
 ];

@@ -3,6 +3,7 @@
 /// Ids, each used at one place, mostly under `heads/mqtt/`.
 pub(super) const IDS: &[&str] = &[
     "CFG01-mqtt-is-served-all-the-same",
+    "CFG01-websockets-are-served-all-the-same",
     "CFG02-keep-alive-bound-cannot-be-set",
     "CFG02-packet-limit-cannot-be-set",
     "DLV08-timed-out-counts-as-delivered",

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness::client::iot_hub::Concerns;
-use harness::client::mqtt::QoS;
 use harness::deadline;
 use harness::observe::history::{History, Identity, MARK, Place, Sent};
-use harness::stage::{CANARY, MARKER, Stage, StageError};
+use harness::stage::{CANARY, MARKER, Outgoing, Stage, StageError};
 use tokio::task::JoinHandle;
 
 use super::super::ground;
@@ -220,8 +219,13 @@ impl<'s> Trial<'s> {
     /// Gives a message to its sender's connection, for the first time or again.
     async fn hand_over(&mut self, index: usize) -> Result<(), StageError> {
         let sent = &self.history.sent[index];
-        let topic = self.stage.topic(&sent.by, None, &sent.properties, &sent.system);
-        let pending = self.stage.client(&sent.by)?.publish(&topic, sent.body.clone(), QoS::AtLeastOnce).await;
+        let message = Outgoing {
+            output: None,
+            properties: sent.properties.clone(),
+            system: sent.system.clone(),
+            body: sent.body.clone(),
+        };
+        let pending = self.stage.hand_over(&sent.by, &message).await?;
         let acknowledged = tokio::spawn(async move { pending.acknowledged().await.ok().map(|()| Instant::now()) });
         self.fates[index].0 += 1;
         self.outstanding.entry(sent.by.clone()).or_default().push((index, acknowledged));

@@ -388,7 +388,7 @@ impl<'s> Trial<'s> {
     /// The patch may have been taken: reported once more, it has been.
     async fn race(&mut self, by: usize, patch: &Value, going: Going) -> Told {
         if let Some(actor) = &self.members[by].actor {
-            drop(actor.client.report_without_answer(patch.to_string()).await);
+            drop(actor.client.report_in_passing(patch.to_string()).await);
             self.members[by].own.disturbed();
         }
         self.befall(going).await?;

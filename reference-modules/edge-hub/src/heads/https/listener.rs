@@ -27,6 +27,7 @@ use crate::authenticate::Authenticator;
 use crate::certificate::Shown;
 use crate::engine::Engine;
 use crate::faults::planted;
+use crate::heads::{amqp, mqtt};
 use crate::metrics::Metrics;
 use crate::scope::client::Scope;
 use crate::settings::Settings;
@@ -54,6 +55,10 @@ pub struct Head {
     pub metrics: Metrics,
     /// Speaks TLS.
     pub tls: TlsAcceptor,
+    /// Takes WebSockets for connections, unless it is turned off.
+    pub mqtt: Option<Arc<mqtt::listener::Head>>,
+    /// And so does this one.
+    pub amqp: Option<Arc<amqp::listener::Head>>,
 }
 
 /// A request whose body is still to come, and what its sender showed in the handshake.
@@ -110,8 +115,9 @@ impl Head {
             let (head, shown) = (self.clone(), shown.clone());
             async move { Ok::<_, Infallible>(head.answer(request, shown).await) }
         });
+        let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer);
         // A client that breaks off, or speaks something else, has had its answer.
-        let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer).await;
+        let _ = connection.with_upgrades().await;
     }
 
     /// Hangs up on what begins with no verb: only a planted fault does.
@@ -132,7 +138,7 @@ impl Head {
 
     async fn answer(&self, request: Request<Incoming>, shown: Option<Shown>) -> Answer {
         if websocket::is_upgrade(&request) {
-            return websocket::answer();
+            return websocket::answer(self, request, shown);
         }
         let (parts, body) = request.into_parts();
         let asked = Asked { parts, shown, body };

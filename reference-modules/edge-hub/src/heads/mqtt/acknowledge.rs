@@ -41,7 +41,7 @@ impl Pending {
 
     /// It has been dealt with.
     pub fn settle(&mut self, number: u64, verdict: Verdict) {
-        let refused = verdict == Verdict::TooLarge && planted("LIM02-too-large-closes-the-connection");
+        let refused = matches!(verdict, Verdict::TooLarge { .. }) && planted("LIM02-too-large-closes-the-connection");
         self.settle_with(number, |due| {
             due.close |= verdict == Verdict::NotStored || refused;
             if verdict == Verdict::NotStored {
@@ -99,7 +99,7 @@ mod tests {
         let mut bytes = Vec::new();
         assert!(pending.write(&mut bytes));
         assert!(bytes.is_empty());
-        pending.settle(first, Verdict::TooLarge);
+        pending.settle(first, Verdict::TooLarge { size: 262_145 });
         assert!(pending.write(&mut bytes));
         assert_eq!(bytes, [wire::write_puback(7), wire::write_puback(8)].concat());
         assert_eq!(pending.len(), 0);

@@ -4,9 +4,7 @@ use bytes::BytesMut;
 use mqtt_protocol_core::mqtt::packet::v3_1_1::Connect;
 use mqtt_protocol_core::mqtt::result_code::ConnectReturnCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_rustls::server::TlsStream;
 
 use super::listener::Head;
 use super::subscriptions::Subscriptions;
@@ -16,22 +14,30 @@ use crate::certificate::Shown;
 use crate::core::ConnectionId;
 use crate::engine::ToClient;
 use crate::faults::planted;
+use crate::heads::Stream;
 use crate::identity::ClientId;
 use crate::wire::{self, Packet, Undecodable};
 
-/// A connection whose CONNECT was read.
-pub struct Arrived {
-    stream: TlsStream<TcpStream>,
-    received: BytesMut,
+/// A stream that is open, and the certificates its client showed in TLS.
+pub struct Opened<S> {
+    /// To and from the client.
+    pub stream: S,
+    /// Certificates, if any.
+    pub shown: Option<Shown>,
+}
+
+/// CONNECT, and what was read behind it.
+pub struct First {
     connect: Box<Connect>,
+    received: BytesMut,
 }
 
 /// A connection whose client is known, and was told so.
-pub struct Accepted {
+pub struct Accepted<S> {
     /// Its name.
     pub connection: ConnectionId,
     /// To and from the client.
-    pub stream: TlsStream<TcpStream>,
+    pub stream: S,
     /// What came behind CONNECT.
     pub received: BytesMut,
     /// Who it is.
@@ -47,12 +53,12 @@ pub struct Accepted {
 }
 
 /// Waits for CONNECT. A wrong level is told; anything else that is no CONNECT ends the connection.
-pub async fn arrive(mut stream: TlsStream<TcpStream>, limit: usize) -> Option<Arrived> {
+pub async fn arrive(stream: &mut impl Stream, limit: usize) -> Option<First> {
     let mut received = BytesMut::new();
     loop {
         match wire::take(&mut received, limit) {
             Ok(Some(Packet::Connect(connect))) => {
-                return Some(Arrived { stream, received, connect });
+                return Some(First { connect, received });
             }
             Ok(None) => {}
             Ok(Some(_)) if planted("CONN12-packets-before-connect-are-ignored") => continue,
@@ -70,13 +76,13 @@ pub async fn arrive(mut stream: TlsStream<TcpStream>, limit: usize) -> Option<Ar
 }
 
 /// Decides whether the client may come in, and tells it.
-pub async fn judge(head: &Head, arrived: Arrived) -> Option<Accepted> {
-    let Arrived { mut stream, mut received, connect } = arrived;
-    let shown = stream.get_ref().1.peer_certificates().map(|chain| Shown(chain.to_vec()));
+pub async fn judge<S: Stream>(head: &Head, opened: Opened<S>, first: First) -> Option<Accepted<S>> {
+    let Opened { mut stream, shown } = opened;
+    let First { connect, mut received } = first;
     let (client, credentials) = match admitted(head, &connect, shown).await {
         Ok(admitted) => admitted,
         Err(code) => {
-            refuse(stream, code).await;
+            refuse(&mut stream, code).await;
             return None;
         }
     };
@@ -98,7 +104,7 @@ pub async fn judge(head: &Head, arrived: Arrived) -> Option<Accepted> {
     if planted("CONN14-packets-behind-connect-are-discarded") {
         received.clear();
     }
-    let connection = head.next_connection();
+    let connection = head.engine.next_connection();
     let connack = wire::write_connack(present, ConnectReturnCode::Accepted);
     stream.write_all(&connack).await.ok()?;
     stream.flush().await.ok()?;
@@ -169,7 +175,7 @@ fn nothing_shown() -> ConnectReturnCode {
     }
 }
 
-async fn refuse(mut stream: TlsStream<TcpStream>, code: ConnectReturnCode) {
+async fn refuse(stream: &mut impl Stream, code: ConnectReturnCode) {
     // The client learns it from the end of the connection too.
     let _ = stream.write_all(&wire::write_connack(false, code)).await;
     let _ = stream.shutdown().await;

@@ -8,10 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_rustls::server::TlsStream;
 
 use super::acknowledge::{Due, Pending};
 use super::bag::Pairs;
@@ -26,6 +24,7 @@ use crate::core::{
 };
 use crate::engine::ToClient;
 use crate::faults::{any_planted, planted};
+use crate::heads::Stream;
 use crate::identity::ClientId;
 use crate::wire::{self, Incoming, Packet};
 
@@ -93,8 +92,8 @@ struct Connection<'a> {
     faults_before: usize,
 }
 
-/// Serves a client until its connection ends, and says its will if need be.
-pub async fn run(head: &Head, accepted: Accepted, doubted: Pin<&mut (dyn Future<Output = ()> + Send)>) {
+/// Serves a client until its connection ends, says its will if need be, and takes its leave.
+pub async fn run<S: Stream>(head: &Head, accepted: Accepted<S>, doubted: Pin<&mut (dyn Future<Output = ()> + Send)>) {
     let Accepted {
         connection: id,
         mut stream,
@@ -150,14 +149,15 @@ pub async fn run(head: &Head, accepted: Accepted, doubted: Pin<&mut (dyn Future<
         let mark = (!planted("WILL02-will-is-not-marked")).then_some("Will");
         connection.published(will, mark);
     }
-    // The other side sees the end of the connection in any case.
+    head.engine.detach(id);
+    // The other side sees the end of the connection in any case. In a WebSocket it may take its time to say good-bye.
     let _ = stream.shutdown().await;
 }
 
 impl Connection<'_> {
     async fn serve(
         &mut self,
-        stream: &mut TlsStream<TcpStream>,
+        stream: &mut impl Stream,
         received: &mut BytesMut,
         inbox: &mut mpsc::UnboundedReceiver<ToClient>,
         limit: Option<Duration>,
@@ -599,7 +599,7 @@ impl Connection<'_> {
         PublishId { connection: self.id, number }
     }
 
-    async fn flush(&mut self, stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+    async fn flush(&mut self, stream: &mut impl Stream) -> io::Result<()> {
         if !self.out.is_empty() {
             stream.write_all(&self.out).await?;
             stream.flush().await?;
@@ -608,7 +608,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    async fn last_words(&mut self, stream: &mut TlsStream<TcpStream>, end: End) -> End {
+    async fn last_words(&mut self, stream: &mut impl Stream, end: End) -> End {
         match self.flush(stream).await {
             Ok(()) => end,
             Err(error) => End::from(error),

@@ -3,19 +3,21 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::result_code::ConnectReturnCode;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use super::connect;
+use super::connect::{self, Opened};
 use super::connection;
 use crate::authenticate::Authenticator;
-use crate::core::ConnectionId;
+use crate::certificate::Shown;
 use crate::engine::Engine;
 use crate::faults::planted;
+use crate::heads::Stream;
 use crate::settings::Settings;
 use crate::wire;
 
@@ -32,22 +34,21 @@ pub struct Head {
     pub authenticator: Arc<Authenticator>,
     /// Speaks TLS.
     pub tls: TlsAcceptor,
-    connections: AtomicU64,
 }
 
 impl Head {
     /// A head without connections.
     pub fn new(settings: Arc<Settings>, engine: Engine, authenticator: Arc<Authenticator>, tls: TlsAcceptor) -> Head {
-        Head { settings, engine, authenticator, tls, connections: AtomicU64::new(0) }
+        Head { settings, engine, authenticator, tls }
     }
 
     /// Binds, and returns what accepts connections for ever.
     ///
     /// # Errors
     /// When the address is taken.
-    pub async fn listen(self, address: SocketAddr) -> io::Result<impl Future<Output = ()>> {
+    pub async fn listen(self: Arc<Head>, address: SocketAddr) -> io::Result<impl Future<Output = ()>> {
         let listener = TcpListener::bind(address).await?;
-        let head = Arc::new(self);
+        let head = self;
         Ok(async move {
             loop {
                 match listener.accept().await {
@@ -67,31 +68,42 @@ impl Head {
         if planted("TLS01-plain-connect-is-answered") && answered_in_clear(&socket).await {
             return;
         }
-        // The time until CONNECT includes the TLS handshake.
-        let arriving = self.arrive(socket);
-        let limit = self.settings.mqtt.connect_arrival_timeout;
-        let arrived = match limit.filter(|_| !planted("CONN15-silent-connection-stays")) {
-            Some(limit) => tokio::time::timeout(limit, arriving).await.ok().flatten(),
-            None => arriving.await,
+        let opening = async {
+            socket.set_nodelay(true).ok()?;
+            let stream = self.tls.accept(socket).await.ok()?;
+            let shown = stream.get_ref().1.peer_certificates().map(|chain| Shown(chain.to_vec()));
+            Some(Opened { stream, shown })
         };
-        let Some(arrived) = arrived else { return };
-        let Some(accepted) = connect::judge(&self, arrived).await else { return };
-        let (connection, client, credentials) =
-            (accepted.connection, accepted.client.clone(), accepted.credentials.clone());
-        let doubted = std::pin::pin!(self.authenticator.doubts(&client, &credentials));
-        connection::run(&self, accepted, doubted).await;
-        self.engine.detach(connection);
+        self.converse(opening).await;
     }
 
-    async fn arrive(&self, socket: TcpStream) -> Option<connect::Arrived> {
-        socket.set_nodelay(true).ok()?;
-        let stream = self.tls.accept(socket).await.ok()?;
-        connect::arrive(stream, self.settings.mqtt.max_inbound_message_bytes).await
+    /// Serves a client whose stream was opened elsewhere.
+    pub async fn serve_opened(&self, stream: impl Stream, shown: Option<Shown>) {
+        self.converse(std::future::ready(Some(Opened { stream, shown }))).await;
     }
 
-    /// Names a connection. A later one of the same identity is newer, whatever else is done first.
-    pub fn next_connection(&self) -> ConnectionId {
-        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
+    /// The time until CONNECT includes that in which the stream opens.
+    async fn converse<S: Stream>(&self, opening: impl Future<Output = Option<Opened<S>>>) {
+        let limit = self.settings.mqtt.connect_arrival_timeout;
+        let until = limit.filter(|_| !planted("CONN15-silent-connection-stays")).map(|limit| Instant::now() + limit);
+        let Some(mut opened) = within(until, opening).await else { return };
+        let first = connect::arrive(&mut opened.stream, self.settings.mqtt.max_inbound_message_bytes);
+        let Some(first) = within(until, first).await else {
+            let _ = opened.stream.shutdown().await;
+            return;
+        };
+        let Some(accepted) = connect::judge(self, opened, first).await else { return };
+        let (client, credentials) = (accepted.client.clone(), accepted.credentials.clone());
+        let doubted = std::pin::pin!(self.authenticator.doubts(&client, &credentials, false));
+        connection::run(self, accepted, doubted).await;
+    }
+}
+
+/// What comes of a future, unless the time is over before.
+async fn within<T>(until: Option<Instant>, future: impl Future<Output = Option<T>>) -> Option<T> {
+    match until {
+        Some(until) => tokio::time::timeout_at(until, future).await.ok().flatten(),
+        None => future.await,
     }
 }
 
