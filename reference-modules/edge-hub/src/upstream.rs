@@ -151,7 +151,9 @@ impl Upstream {
             ToUpstream::MethodResponse { client, rid, status, payload } => {
                 self.attend(engine, &client, Job::MethodResponse { rid, status, payload });
             }
-            ToUpstream::Complete { client, message } => self.attend(engine, &client, Job::Complete(message)),
+            ToUpstream::Settle { client, message, feedback } => {
+                self.attend(engine, &client, Job::Settle(message, feedback));
+            }
         }
     }
 

@@ -16,14 +16,14 @@ use fe2o3_amqp::link::delivery::DeliveryInfo;
 use fe2o3_amqp::session::SessionHandle;
 use fe2o3_amqp::types::definitions::ReceiverSettleMode;
 use fe2o3_amqp::types::messaging::Outcome;
-use fe2o3_amqp::{Receiver, ReceiverDisposer, Sender};
+use fe2o3_amqp::{Receiver, Sender};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use uuid::Uuid;
 
 use super::Context;
 use super::line::{Heard, Ticket, TwinOperation};
-use crate::core::{Envelope, Listening};
+use crate::core::{Envelope, Feedback, Listening};
 use crate::identity::ClientId;
 
 mod cbs;
@@ -58,17 +58,16 @@ pub struct Line {
     /// Ends with the line.
     tasks: JoinSet<()>,
     /// Listens for calls of methods.
-    calls: Option<tokio::task::AbortHandle>,
+    calls: Option<AbortHandle>,
     /// Last, so that links are closed before it.
     session: SessionHandle<()>,
 }
 
-/// Messages of the cloud that a device has not settled.
+/// Where messages of the cloud come.
 struct Mailbox {
-    disposer: ReceiverDisposer,
-    handed: mpsc::UnboundedReceiver<(u32, DeliveryInfo)>,
-    open: HashMap<u32, DeliveryInfo>,
-    task: tokio::task::AbortHandle,
+    /// What became of the message of a number, to the task that listens.
+    settle: mpsc::UnboundedSender<(u32, Feedback)>,
+    task: AbortHandle,
 }
 
 impl Line {
@@ -163,15 +162,11 @@ impl Line {
         sender.send(answer).await.map(drop).map_err(io::Error::other)
     }
 
-    /// See [`super::line::Line::complete`].
-    pub async fn complete(&mut self, number: u32) -> io::Result<()> {
-        let Some(mailbox) = &mut self.cloud_to_device else { return Ok(()) };
-        while let Ok((number, delivery)) = mailbox.handed.try_recv() {
-            mailbox.open.insert(number, delivery);
-        }
-        match mailbox.open.remove(&number) {
-            Some(delivery) => mailbox.disposer.accept(delivery).await.map_err(io::Error::other),
-            None => Ok(()),
+    /// See [`super::line::Line::settle`].
+    pub fn settle(&self, number: u32, feedback: Feedback) {
+        if let Some(mailbox) = &self.cloud_to_device {
+            // A task that has ended ends the line.
+            let _ = mailbox.settle.send((number, feedback));
         }
     }
 
@@ -199,10 +194,9 @@ impl Line {
 
     async fn attach_mailbox(&mut self) -> io::Result<()> {
         let receiver = self.links.cloud_to_device(&mut self.session).await?;
-        let disposer = receiver.disposer();
-        let (handing, handed) = mpsc::unbounded_channel();
-        let task = self.tasks.spawn(hear_cloud(receiver, self.news.clone(), handing));
-        self.cloud_to_device = Some(Mailbox { disposer, handed, open: HashMap::new(), task });
+        let (settle, settled) = mpsc::unbounded_channel();
+        let task = self.tasks.spawn(hear_cloud(receiver, self.news.clone(), settled));
+        self.cloud_to_device = Some(Mailbox { settle, task });
         Ok(())
     }
 }
@@ -253,21 +247,28 @@ async fn hear(mut receiver: Receiver, news: News, read: fn(links::Delivery) -> O
 }
 
 /// Passes on messages of the cloud, each under a number by which it is settled.
-async fn hear_cloud(mut receiver: Receiver, news: News, handing: mpsc::UnboundedSender<(u32, DeliveryInfo)>) {
+async fn hear_cloud(mut receiver: Receiver, news: News, mut settled: mpsc::UnboundedReceiver<(u32, Feedback)>) {
     let mut number = 0;
+    let mut open: HashMap<u32, DeliveryInfo> = HashMap::new();
     loop {
-        let told = match receiver.recv().await {
-            Ok(delivery) => {
+        let told = tokio::select! {
+            came = receiver.recv() => came.map_err(io::Error::other).map(|delivery| {
                 number += 1;
                 let (message, info) = cloud_message::read(delivery);
-                // It is known here before anybody can say that it is done with.
-                let _ = handing.send((number, info));
-                Ok(Heard::CloudMessage { number: Some(number), message })
-            }
-            Err(error) => Err(io::Error::other(error)),
+                open.insert(number, info);
+                Some(Heard::CloudMessage { number: Some(number), message })
+            }),
+            Some((number, feedback)) = settled.recv() => match open.remove(&number) {
+                Some(delivery) => match feedback {
+                    Feedback::Complete => receiver.accept(delivery).await,
+                    Feedback::Reject => receiver.reject(delivery, None).await,
+                    Feedback::Abandon => receiver.release(delivery).await,
+                }.map(|()| None).map_err(io::Error::other),
+                None => Ok(None),
+            },
         };
         let ended = told.is_err();
-        if news.send(told).is_err() || ended {
+        if told.transpose().is_some_and(|told| news.send(told).is_err()) || ended {
             return;
         }
     }

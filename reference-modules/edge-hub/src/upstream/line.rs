@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Context, amqp, mqtt};
-use crate::core::{CloudMessage, Envelope, Listening, Timestamp};
+use crate::core::{CloudMessage, Envelope, Feedback, Listening, Timestamp};
 use crate::identity::ClientId;
 use crate::settings::UpstreamProtocol;
 
@@ -166,14 +166,17 @@ impl Line {
         }
     }
 
-    /// Says that a device has the message of this number.
+    /// Says what became of the message of this number, as far as the protocol can.
     ///
     /// # Errors
     /// When the line ends.
-    pub async fn complete(&mut self, number: u32) -> io::Result<()> {
+    pub async fn settle(&mut self, number: u32, feedback: Feedback) -> io::Result<()> {
         match self {
-            Line::Mqtt(line) => line.complete(number).await,
-            Line::Amqp(line) => line.complete(number).await,
+            Line::Mqtt(line) => line.settle(number, feedback).await,
+            Line::Amqp(line) => {
+                line.settle(number, feedback);
+                Ok(())
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Context;
 use super::line::{Heard, Ticket, TwinOperation};
-use crate::core::{Envelope, Listening, Timestamp};
+use crate::core::{Envelope, Feedback, Listening, Timestamp};
 use crate::identity::ClientId;
 use crate::wire::{self, Incoming, Packet};
 
@@ -178,11 +178,12 @@ impl Line {
         self.write(wire::write_publish(&topic, None, payload)).await
     }
 
-    /// See [`super::line::Line::complete`].
-    pub async fn complete(&mut self, number: u32) -> io::Result<()> {
-        match u16::try_from(number) {
-            Ok(packet) => self.connection.write(&wire::write_puback(packet)).await,
-            Err(_) => Ok(()),
+    /// See [`super::line::Line::settle`].
+    pub async fn settle(&mut self, number: u32, feedback: Feedback) -> io::Result<()> {
+        match (u16::try_from(number), feedback) {
+            (Ok(packet), Feedback::Complete) => self.connection.write(&wire::write_puback(packet)).await,
+            // There is no packet for the rest.
+            _ => Ok(()),
         }
     }
 

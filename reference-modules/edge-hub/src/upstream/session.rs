@@ -114,7 +114,7 @@ impl Session {
             Job::Listen(listening) => self.listening = listening,
             Job::Leave => self.listening = Listening::default(),
             // Both belong to a connection that is gone.
-            Job::MethodResponse { .. } | Job::Complete(_) => {}
+            Job::MethodResponse { .. } | Job::Settle(..) => {}
             job => return Some(job),
         }
         None
@@ -191,10 +191,10 @@ impl Session {
             Job::MethodResponse { rid, status, payload } => {
                 return tokio::time::timeout(limit, open.line.answer(&rid, status, &payload)).await?;
             }
-            Job::Complete(CloudMessageId { connection, packet }) if connection == open.number => {
-                return open.line.complete(packet).await;
+            Job::Settle(CloudMessageId { connection, packet }, feedback) if connection == open.number => {
+                return open.line.settle(packet, feedback).await;
             }
-            Job::Complete(_) => return Ok(()),
+            Job::Settle(..) => return Ok(()),
         };
         match tokio::time::timeout(limit, open.line.ask(operation)).await.unwrap_or_else(|late| Err(late.into())) {
             Ok(rid) => {

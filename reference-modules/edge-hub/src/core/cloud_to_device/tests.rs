@@ -32,7 +32,7 @@ impl Bench {
                 let body = String::from_utf8_lossy(&message.body).into_owned();
                 Some(Said::Deliver(*connection, *delivery, body))
             }
-            Output::CompleteCloudMessage { message, .. } => Some(Said::Complete(message.packet)),
+            Output::SettleCloudMessage { message, feedback: Feedback::Complete, .. } => Some(Said::Complete(message.packet)),
             _ => None,
         })
     }
