@@ -90,6 +90,7 @@ pub struct Environment {
     https: SocketAddr,
     hub_https_port: u16,
     mqtt: SocketAddr,
+    amqp: SocketAddr,
     simulators: Vec<Process>,
     modules: Vec<Process>,
     hub: Option<Process>,
@@ -184,6 +185,7 @@ impl Environment {
             transport,
             folder,
             mqtt: SocketAddr::new(addresses.world, 8883),
+            amqp: SocketAddr::new(addresses.world, 5671),
             addresses,
             registry,
             iot_hub,
@@ -704,6 +706,8 @@ impl Environment {
                     format!("{host}:443={}", self.https).into(),
                     "--connect-to".into(),
                     format!("{host}:8883={}", self.mqtt).into(),
+                    "--connect-to".into(),
+                    format!("{host}:5671={}", self.amqp).into(),
                 ];
                 if let Some(fault) = &self.launch.plant {
                     arguments.extend(["--plant".into(), fault.into()]);
