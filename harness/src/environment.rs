@@ -400,7 +400,7 @@ impl Environment {
 
     /// Address and port of the simulated IoT Hub's AMQP endpoint.
     pub fn iot_hub_amqp(&self) -> SocketAddr {
-        SocketAddr::new(self.addresses.world, 5671)
+        self.amqp
     }
 
     /// As [`Environment::raw`], with a say in the TLS handshake.
