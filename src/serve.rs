@@ -53,6 +53,9 @@ pub struct IotHub {
     /// Port for MQTT over TLS.
     #[arg(long, value_name = "PORT", default_value_t = 8883)]
     mqtt_port: u16,
+    /// Port for AMQP over TLS.
+    #[arg(long, value_name = "PORT", default_value_t = 5671)]
+    amqp_port: u16,
     /// Keep only the latest entries of the telemetry feed and of the record of calls.
     #[arg(long, value_name = "N")]
     keep_records: Option<usize>,
@@ -121,6 +124,7 @@ async fn iot_hub(arguments: IotHub) -> anyhow::Result<ExitCode> {
         listen: arguments.listen,
         https_port: arguments.https_port,
         mqtt_port: arguments.mqtt_port,
+        amqp_port: arguments.amqp_port,
         keep_records: arguments.keep_records,
     };
     sim_iot_hub::serve(options, ready, told_to_stop()?).await?;

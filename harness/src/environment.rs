@@ -90,6 +90,7 @@ pub struct Environment {
     https: SocketAddr,
     hub_https_port: u16,
     mqtt: SocketAddr,
+    amqp: SocketAddr,
     simulators: Vec<Process>,
     modules: Vec<Process>,
     hub: Option<Process>,
@@ -184,6 +185,7 @@ impl Environment {
             transport,
             folder,
             mqtt: SocketAddr::new(addresses.world, 8883),
+            amqp: SocketAddr::new(addresses.world, 5671),
             addresses,
             registry,
             iot_hub,
@@ -398,7 +400,7 @@ impl Environment {
 
     /// Address and port of the simulated IoT Hub's AMQP endpoint.
     pub fn iot_hub_amqp(&self) -> SocketAddr {
-        SocketAddr::new(self.addresses.world, 5671)
+        self.amqp
     }
 
     /// As [`Environment::raw`], with a say in the TLS handshake.
@@ -428,15 +430,20 @@ impl Environment {
         AmqpClient::connect(self.amqp_login(identity, carrier)).await
     }
 
-    /// Opens a raw connection to the AMQP head; nothing is written on it yet.
+    /// Opens a raw connection to the AMQP head, over what the transport has below it; nothing is written on it yet.
     ///
     /// # Errors
-    /// [`RawError`] when there is no TLS connection.
+    /// [`RawError`] when there is no TLS connection, or no WebSocket on it.
     pub async fn raw_amqp(&self, name: &str) -> Result<RawAmqp, RawError> {
-        RawAmqp::open(name, self.amqp_address(), self.tls.clone(), self.wire.clone()).await
+        if !self.transport.in_websocket() {
+            return RawAmqp::open(name, self.amqp_address(), self.tls.clone(), self.wire.clone()).await;
+        }
+        let opened = self.websocket(Upgrade::default()).await;
+        let (socket, _) = opened.map_err(|error| RawError::Open(std::io::Error::other(error.to_string())))?;
+        Ok(RawAmqp::over(name, socket, self.wire.clone()))
     }
 
-    /// As [`Environment::raw_amqp`], with a say in the TLS handshake.
+    /// Opens a raw connection to the AMQP head over TLS, with a say in the handshake.
     ///
     /// # Errors
     /// [`RawError`] when there is no TLS connection, or the certificate's key cannot be read.
@@ -699,6 +706,8 @@ impl Environment {
                     format!("{host}:443={}", self.https).into(),
                     "--connect-to".into(),
                     format!("{host}:8883={}", self.mqtt).into(),
+                    "--connect-to".into(),
+                    format!("{host}:5671={}", self.amqp).into(),
                 ];
                 if let Some(fault) = &self.launch.plant {
                     arguments.extend(["--plant".into(), fault.into()]);

@@ -22,6 +22,9 @@ pub const EACH: &[Transport] = &Transport::ALL;
 /// Both ways to speak MQTT: where a test writes packets itself, or means what only MQTT has.
 pub const OVER_MQTT: &[Transport] = &[Transport::Mqtt, Transport::MqttWs];
 
+/// Both ways to speak AMQP: where a test writes frames itself.
+pub const OVER_AMQP: &[Transport] = &[Transport::Amqp, Transport::AmqpWs];
+
 /// For tests in which what clients speak has no part, or which need TLS and nothing between it and the packets.
 pub const ONCE: &[Transport] = &[Transport::Mqtt];
 

@@ -3,13 +3,14 @@
 //! - [`talk`]: how a conversation is told, and the steps most of them begin with.
 //! - [`transport`], [`sasl`], [`connections`]: layers. [`tokens`]: `$cbs`. [`links`]: addresses, modes, credit.
 //! - [`telemetry`], [`inputs`], [`twins`], [`methods`], [`cloud_to_device`]: what travels on links.
-//! - [`settings`]: what the head can be told.
+//! - [`settings`]: what the head can be told. [`library`]: a whole client that somebody else wrote.
 
 pub mod talk;
 
 pub mod cloud_to_device;
 pub mod connections;
 pub mod inputs;
+pub mod library;
 pub mod links;
 pub mod methods;
 pub mod sasl;
@@ -21,21 +22,24 @@ pub mod twins;
 
 use harness::runner::Test;
 
-use crate::declare::once;
+use crate::declare::over_amqp;
 
 /// All tests of the suite.
 pub fn tests() -> Vec<Test> {
-    let mut tests = transport::tests();
-    tests.extend(sasl::tests());
-    tests.extend(connections::tests());
-    tests.extend(tokens::tests());
-    tests.extend(links::tests());
-    tests.extend(telemetry::tests());
-    tests.extend(inputs::tests());
-    tests.extend(twins::tests());
-    tests.extend(methods::tests());
-    tests.extend(cloud_to_device::tests());
-    tests.extend(settings::tests());
-    // Each brings connections of its own.
-    tests.into_iter().map(once).collect()
+    let either = [
+        sasl::tests(),
+        connections::tests(),
+        tokens::tests(),
+        links::tests(),
+        telemetry::tests(),
+        inputs::tests(),
+        twins::tests(),
+        methods::tests(),
+        cloud_to_device::tests(),
+        settings::tests(),
+    ];
+    // What these speak over is said in each of them.
+    let one = [transport::tests(), library::tests()];
+    let one = one.into_iter().flatten().map(over_amqp).map(Test::on_one_transport);
+    either.into_iter().flatten().map(over_amqp).chain(one).collect()
 }

@@ -8,7 +8,7 @@ use harness::outcome::Outcome;
 use harness::runner::{Body, Profile, Test, Worker};
 use harness::stage::StageError;
 use harness::subject::Ability;
-use harness::transport::{EACH, ONCE, OVER_MQTT};
+use harness::transport::{EACH, ONCE, OVER_AMQP, OVER_MQTT};
 use proptest::strategy::Strategy;
 
 use crate::property::{self, Failure, Play};
@@ -73,6 +73,11 @@ pub fn once(test: Test) -> Test {
 pub fn over_mqtt(test: Test) -> Test {
     let transports = if test.transports == ONCE { ONCE } else { OVER_MQTT };
     Test { transports, ..test }
+}
+
+/// A test that writes frames itself.
+pub fn over_amqp(test: Test) -> Test {
+    Test { transports: OVER_AMQP, ..test }
 }
 
 /// Generated cases; `weight` is the test's share of them.

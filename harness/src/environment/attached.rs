@@ -66,6 +66,7 @@ pub(super) fn environment(
         https: attached.iot_hub,
         hub_https_port: attached.hub_https_port,
         mqtt: SocketAddr::new(attached.iot_hub.ip(), 8883),
+        amqp: SocketAddr::new(attached.iot_hub.ip(), 5671),
         simulators: Vec::new(),
         modules: Vec::new(),
         hub: None,

@@ -1,5 +1,7 @@
 //! What the simulated IoT Hub promises, seen through the harness's own clients of it.
 
+mod amqp;
+mod amqp_device;
 mod conditions;
 mod files;
 mod identities;

@@ -13,7 +13,10 @@ use harness::observe::wire_log::WireLog;
 use registry::Registry;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 pub const HOST: &str = "edgecert.azure-devices.net";
 pub const EDGE: &str = "gw7";
@@ -22,7 +25,9 @@ pub const EDGE: &str = "gw7";
 pub struct World {
     pub iot_hub: IotHub,
     origin: Origin,
+    policy: (String, String),
     mqtt: std::net::SocketAddr,
+    amqp: std::net::SocketAddr,
     tls: Arc<rustls::ClientConfig>,
     _folder: tempfile::TempDir,
     _end: oneshot::Sender<()>,
@@ -42,6 +47,7 @@ impl World {
             listen: [127, 0, 0, 1].into(),
             https_port: 0,
             mqtt_port: 0,
+            amqp_port: 0,
             keep_records: None,
         };
         let (ready, listening) = oneshot::channel();
@@ -61,7 +67,8 @@ impl World {
         let origin = Origin { address: addresses.https, host: HOST.to_owned(), tls: Some(tls.clone()) };
         let policy = &registry.service_policy;
         let iot_hub = IotHub::new(origin.clone(), &policy.name, &policy.key).unwrap();
-        Self { iot_hub, origin, mqtt: addresses.mqtt, tls, _folder: folder, _end: end }
+        let policy = (policy.name.clone(), policy.key.clone());
+        Self { iot_hub, origin, policy, mqtt: addresses.mqtt, amqp: addresses.amqp, tls, _folder: folder, _end: end }
     }
 
     pub fn http(&self) -> HttpClient {
@@ -81,6 +88,18 @@ impl World {
         };
         let code = raw.connect(&connect).await.unwrap();
         (Line { raw }, code)
+    }
+
+    /// A token of the service.
+    pub fn service_token(&self) -> String {
+        let (name, key) = &self.policy;
+        sas::token(&format!("sb://{HOST}/events"), key, Some(name), Duration::from_secs(600)).unwrap()
+    }
+
+    /// A TLS connection to the AMQP endpoint.
+    pub async fn amqp(&self) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(self.amqp).await.unwrap();
+        TlsConnector::from(self.tls.clone()).connect(ServerName::try_from(HOST).unwrap(), stream).await.unwrap()
     }
 
     /// A connection that is accepted and has subscribed with QoS 1.

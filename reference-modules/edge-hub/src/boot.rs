@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::scope::client::Scope;
 use crate::settings::{AMQPS_PORT, Settings};
 use crate::store::Store;
+use crate::upstream::amqp::Pool;
 use crate::upstream::{Context, Upstream};
 use crate::workload::{ServerCertificate, Workload};
 
@@ -63,9 +64,6 @@ pub async fn run(
 
 async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
     tracing::info!("Edge Hub Main()");
-    if let Some(protocol) = &settings.other_upstream_protocol {
-        tracing::warn!("UpstreamProtocol {protocol} is not supported; using Mqtt");
-    }
     // A second installation finds the first one in its place, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let workload = Workload::new(&settings.identity)?;
@@ -86,7 +84,13 @@ async fn serve(options: Options, settings: Arc<Settings>, shutdown: impl Future<
         milestones,
         Box::new(move |event| counted.count(event)),
     )?;
-    let upstream = Upstream::new(Context { settings: settings.clone(), workload, scope: scope.clone(), dialler });
+    let upstream = Upstream::new(Context {
+        settings: settings.clone(),
+        workload,
+        scope: scope.clone(),
+        dialler,
+        amqp: Pool::default(),
+    });
 
     let mut tasks = JoinSet::new();
     scope.recall(&engine).await;

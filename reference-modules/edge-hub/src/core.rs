@@ -52,7 +52,7 @@ pub use input::{
     ReportOutcome, SendId, SendOutcome, TwinRequestId,
 };
 pub use methods::{CallerId, MethodFailure, MethodOutcome};
-pub use output::{Copy, Output, Remembered, Verdict};
+pub use output::{Copy, Feedback, Output, Remembered, Verdict};
 pub use time::Timestamp;
 
 use crate::faults::planted;

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::core::methods::request::MethodRequest;
 use crate::core::{
-    AppendId, CallerId, CloudMessage, CloudMessageId, ConnectionId, Core, DeliveryId, Envelope, Event, Input,
+    AppendId, CallerId, CloudMessage, CloudMessageId, ConnectionId, Core, DeliveryId, Envelope, Event, Feedback, Input,
     Listening, MethodOutcome, Output, Remembered, SendId, Timestamp, TwinRequestId, Verdict,
 };
 use crate::faults::planted;
@@ -155,12 +155,14 @@ pub enum ToUpstream {
         /// The client's answer.
         payload: Bytes,
     },
-    /// Acknowledge [`Input::CloudMessage`].
-    Complete {
+    /// Say what became of [`Input::CloudMessage`].
+    Settle {
         /// Whose.
         client: ClientId,
         /// Which.
         message: CloudMessageId,
+        /// What.
+        feedback: Feedback,
     },
 }
 
@@ -526,8 +528,8 @@ impl Worker {
             Output::AnswerCloudMethod { client, rid, status, payload } => {
                 self.to_upstream(ToUpstream::MethodResponse { client, rid, status, payload });
             }
-            Output::CompleteCloudMessage { client, message } => {
-                self.to_upstream(ToUpstream::Complete { client, message });
+            Output::SettleCloudMessage { client, message, feedback } => {
+                self.to_upstream(ToUpstream::Settle { client, message, feedback });
             }
             Output::Ready => self.reached(Milestone::Ready),
             Output::CannotStart { reason } => self.reached(Milestone::CannotStart(reason)),

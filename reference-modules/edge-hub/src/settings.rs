@@ -85,6 +85,15 @@ pub struct Amqp {
     pub quirks: bool,
 }
 
+/// How the hub reaches IoT Hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// One connection for everybody.
+    Amqp,
+    /// A connection for everybody.
+    Mqtt,
+}
+
 /// All settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -106,8 +115,8 @@ pub struct Settings {
     pub prompt_redelivery: bool,
     /// A desired document made of `routes__*`, when the configuration does not come from the twin.
     pub local_configuration: Option<String>,
-    /// Whether another transport upstream is asked for than MQTT, the only one there is.
-    pub other_upstream_protocol: Option<String>,
+    /// See the product.
+    pub upstream_protocol: UpstreamProtocol,
     /// Whether clients are asked for a certificate, and may sign in with it.
     pub client_certificates: bool,
     /// How often the credentials of connected clients are looked at again. Fixed in the product.
@@ -168,10 +177,7 @@ impl Settings {
             fsync: variables.flag("edgecert__fsync", false),
             prompt_redelivery: variables.flag("edgecert__promptRedelivery", false),
             local_configuration: variables.local_configuration(),
-            other_upstream_protocol: variables
-                .text("UpstreamProtocol")
-                .filter(|protocol| !protocol.eq_ignore_ascii_case("mqtt"))
-                .map(str::to_owned),
+            upstream_protocol: variables.upstream_protocol(),
             client_certificates: variables.flag("ClientCertAuthEnabled", true),
             reauthentication: secs("edgecert__reauthenticationSecs", 300).max(Duration::from_secs(1)),
             max_connected_clients: variables.number("MaxConnectedClients", 100),
@@ -219,6 +225,12 @@ impl Variables {
             Some("false") => false,
             _ => default,
         }
+    }
+
+    /// AMQP unless MQTT is asked for. WebSockets are not to be had: the protocol is spoken without them.
+    fn upstream_protocol(&self) -> UpstreamProtocol {
+        let wanted = self.text("UpstreamProtocol").unwrap_or_default().trim().to_lowercase();
+        if wanted.starts_with("mqtt") { UpstreamProtocol::Mqtt } else { UpstreamProtocol::Amqp }
     }
 
     /// A span of time as `hh:mm:ss`; zero or unreadable is none.

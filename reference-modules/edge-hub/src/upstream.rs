@@ -1,15 +1,14 @@
-//! The connections to IoT Hub: MQTT, one session for each identity the hub acts for, its own among them.
+//! The connections to IoT Hub: one session for each identity the hub acts for, its own among them.
 //!
 //! - `session`: the operations of one identity; [`job`]: what it is asked to do.
-//! - `open`: a connection that stands, and what is under way on it.
-//! - `connection`: one MQTT connection.
-//! - `event`: a message as IoT Hub gets it; `cloud_message`: one as IoT Hub sends it.
+//! - `line`: its way to IoT Hub, over `mqtt` or `amqp`; `open`: what is under way on it.
+//! - `event`: a message as IoT Hub gets it.
 //! - [`registry`]: modules of the devices behind this one, over HTTPS.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -20,13 +19,14 @@ use crate::dial::Dialler;
 use crate::engine::{Engine, ToUpstream};
 use crate::identity::ClientId;
 use crate::scope::client::Scope;
-use crate::settings::Settings;
+use crate::settings::{Identity, Settings};
 use crate::workload::Workload;
 
-mod cloud_message;
-mod connection;
+pub mod amqp;
 mod event;
 pub mod job;
+mod line;
+mod mqtt;
 mod open;
 pub mod registry;
 mod session;
@@ -44,6 +44,8 @@ pub struct Context {
     pub scope: Arc<Scope>,
     /// Opens connections.
     pub dialler: Dialler,
+    /// The one connection of all sessions over AMQP.
+    pub amqp: amqp::Pool,
 }
 
 /// All sessions.
@@ -149,7 +151,9 @@ impl Upstream {
             ToUpstream::MethodResponse { client, rid, status, payload } => {
                 self.attend(engine, &client, Job::MethodResponse { rid, status, payload });
             }
-            ToUpstream::Complete { client, message } => self.attend(engine, &client, Job::Complete(message)),
+            ToUpstream::Settle { client, message, feedback } => {
+                self.attend(engine, &client, Job::Settle(message, feedback));
+            }
         }
     }
 
@@ -198,5 +202,14 @@ impl Upstream {
     }
 }
 
-/// How long a connection may be silent before it is asked for a sign of life.
-pub(crate) const PING_PERIOD: Duration = Duration::from_secs(100);
+/// What the hub calls itself.
+const PRODUCT: &str = concat!("edgecert EdgeHub/", env!("CARGO_PKG_VERSION"));
+
+/// From an identity up to the edge device, on whose word IoT Hub lets it in.
+fn auth_chain(hub: &Identity, client: &ClientId) -> String {
+    if client.device == hub.device_id && client.module.is_none() {
+        client.to_string()
+    } else {
+        format!("{client};{}", hub.device_id)
+    }
+}

@@ -48,6 +48,15 @@ async fn state(environment: &Environment, id: &str, wanted: MessageState) -> Tol
     }
 }
 
+/// In the cloud a message of this id is completed.
+///
+/// # Errors
+/// [`super::talk::Stop`] when it is not.
+pub async fn completes(environment: &Environment, talk: &Talk, id: &str) -> Told {
+    let state = state(environment, id, MessageState::Completed).await?;
+    talk.holds(state == Some(MessageState::Completed), format!("it is {state:?}"))
+}
+
 async fn completed(stage: &mut Stage, talk: &mut Talk) -> Told {
     let visitor = device(VISITOR);
     let marks = [stage.mark(), stage.mark()];
@@ -90,8 +99,7 @@ async fn completed(stage: &mut Stage, talk: &mut Talk) -> Told {
                 && *event.performative.field(3) == Value::Boolean(true)
         })
         .await?;
-        let state = state(environment, &id, MessageState::Completed).await?;
-        talk.holds(state == Some(MessageState::Completed), format!("it is {state:?}"))?;
+        completes(environment, talk, &id).await?;
     }
     Ok(())
 }

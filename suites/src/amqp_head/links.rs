@@ -1,10 +1,11 @@
 //! Links: addresses, modes, credit, sizes, names, and who displaces whom. Covers AMQP-LNK; AMQP-LNK-03 is seen in
 //! [`super::tokens`].
 
+use harness::client::raw_amqp::frame;
 use harness::client::raw_amqp::message::{Message, Property, twin_request};
-use harness::client::raw_amqp::peer::{Answer, Link, Peer, PeerError};
+use harness::client::raw_amqp::peer::{Answer, Link, Peer};
 use harness::client::raw_amqp::performative::{
-    ATTACH, Attach, Begin, DETACH, FLOW, Performative, Role, source, target,
+    ATTACH, Attach, Begin, DETACH, FLOW, Performative, Role, Transfer, source, target,
 };
 use harness::client::raw_amqp::value::{Value, composite};
 use harness::deadline;
@@ -13,7 +14,9 @@ use harness::observe::history::Identity;
 use harness::runner::Test;
 use harness::stage::Stage;
 
-use super::talk::{CHANNEL, CORRELATION, NOT_ALLOWED, Talk, Told, address, events, inputs, known, speaking, told};
+use super::talk::{
+    CHANNEL, CORRELATION, NOT_ALLOWED, Talk, Told, address, events, inputs, known, opened, speaking, told,
+};
 use crate::mqtt_head::guest::{GUEST, VISITOR, device, module};
 
 /// All tests of this section.
@@ -48,7 +51,7 @@ pub fn tests() -> Vec<Test> {
         }),
         told(
             "amqp_head::links::credit_and_window_are_granted_again_as_they_are_used",
-            &["AMQP-LNK-10"],
+            &["AMQP-LNK-10", "AMQP-TEL-01"],
             |stage, talk| Box::pin(replenished(stage, talk)),
         ),
         told("amqp_head::links::more_than_the_credit_detaches_the_link", &["AMQP-LNK-18"], |stage, talk| {
@@ -82,8 +85,8 @@ const OF_MODULES: [Row; 7] = [
     row("messages/events", Role::Sender, MIXED, 0),
     row("messages/events", Role::Receiver, MIXED, 0),
     row("messages/deviceBound", Role::Receiver, MIXED, 1),
-    row("twin", Role::Sender, 1, 0),
     row("twin", Role::Receiver, 1, 0),
+    row("twin", Role::Sender, 1, 0),
     row("methods/deviceBound", Role::Sender, 1, 0),
     row("methods/deviceBound", Role::Receiver, 1, 0),
 ];
@@ -92,8 +95,8 @@ const OF_MODULES: [Row; 7] = [
 const OF_DEVICES: [Row; 6] = [
     row("messages/events", Role::Sender, MIXED, 0),
     row("messages/deviceBound", Role::Receiver, MIXED, 1),
-    row("twin", Role::Sender, 1, 0),
     row("twin", Role::Receiver, 1, 0),
+    row("twin", Role::Sender, 1, 0),
     row("methods/deviceBound", Role::Sender, 1, 0),
     row("methods/deviceBound", Role::Receiver, 1, 0),
 ];
@@ -107,6 +110,15 @@ fn attach(name: &str, role: Role, address: &str) -> Attach {
 
 async fn table(stage: &mut Stage, talk: &mut Talk) -> Told {
     let environment = stage.environment();
+    talk.step("a link to $cbs, and nothing else");
+    talk.claim("AMQP-LNK-10", "a flow with credit, without being asked for it");
+    let mut peer = opened(environment, "patient").await?;
+    let requests = peer.link(CHANNEL, Attach::sender("cbs-requests", "$cbs")).await?;
+    let flow = peer.on_link(requests, FLOW).await?;
+    talk.holds(flow.field(6).number() > Some(0), format!("link-credit {}", flow.field(6)))?;
+    talk.step("a link for telemetry of module guest, without link properties");
+    talk.claim("AMQP-LNK-06", "the link is attached");
+    speaking(environment, &module(GUEST)).await?;
     for (identity, rows) in [(module(GUEST), OF_MODULES.as_slice()), (device(VISITOR), OF_DEVICES.as_slice())] {
         let (mut peer, _) = known(environment, &[&identity]).await?;
         for (number, row) in rows.iter().enumerate() {
@@ -358,7 +370,7 @@ async fn replenished(stage: &mut Stage, talk: &mut Talk) -> Told {
     const LOT: usize = 400;
     let (mut peer, link) = speaking(stage.environment(), &module(GUEST)).await?;
     talk.step(format!("module guest sends {LOTS} times {LOT} messages, and waits for the outcomes of each lot"));
-    talk.claim("AMQP-LNK-10", "all are accepted");
+    talk.claim("AMQP-TEL-01", "all are accepted");
     for _ in 0..LOTS {
         let mut deliveries = Vec::new();
         for _ in 0..LOT {
@@ -373,35 +385,26 @@ async fn replenished(stage: &mut Stage, talk: &mut Talk) -> Told {
 }
 
 async fn beyond_credit(stage: &mut Stage, talk: &mut Talk) -> Told {
-    const BURST: usize = 2_600;
+    /// Far more than the credit, and less than the window of the session.
+    const BURST: u32 = 4_000;
     let (mut peer, link) = speaking(stage.environment(), &module(GUEST)).await?;
-    talk.step(format!("module guest sends {BURST} settled messages, whatever credit it has, and one that is not"));
-    talk.claim(
-        "AMQP-LNK-18",
-        "DETACH with amqp:link:transfer-limit-exceeded; or, if credit was granted as fast as it was used, all are taken",
-    );
-    for _ in 0..BURST {
-        peer.send(link, &Message::data("x"), true).await;
-    }
-    let last = peer.send(link, &Message::data("x"), false).await;
-    let granted = |peer: &Peer| {
-        peer.inbox()
-            .filter(|event| event.performative.code == FLOW && event.handle == Some(link.handle))
-            .filter_map(|event| Some(event.performative.field(5).number()? + event.performative.field(6).number()?))
-            .max()
-            .unwrap_or(0)
+    talk.step(format!("module guest writes {BURST} settled messages at once, and reads nothing meanwhile"));
+    talk.claim("AMQP-LNK-18", "DETACH with amqp:link:transfer-limit-exceeded");
+    let message = Message::data("x").bytes();
+    let transfer = |id: u32| {
+        let transfer = Transfer {
+            handle: link.handle,
+            delivery_id: Some(id),
+            delivery_tag: id.to_be_bytes().to_vec(),
+            message_format: 0,
+            settled: true,
+            more: false,
+        };
+        frame::amqp(CHANNEL, &transfer.value(), &message)
     };
-    let detached = |event: &harness::client::raw_amqp::peer::Event| {
-        event.handle == Some(link.handle) && event.performative.code == DETACH
-    };
-    match peer.outcome(CHANNEL, last).await {
-        // Then the hub must have said that it would take so many.
-        Ok(_) => talk.holds(granted(&peer) > BURST as u64, format!("all are taken with credit for {}", granted(&peer))),
-        Err(PeerError::Expired { .. } | PeerError::Closed(_)) => {
-            let detach = peer.until(deadline::GLANCE, "DETACH", detached).await?.performative;
-            let right = detach.error().is_some_and(|error| error.condition == "amqp:link:transfer-limit-exceeded");
-            talk.holds(right, &detach)
-        }
-        Err(error) => Err(error.into()),
-    }
+    let burst: Vec<u8> = (0..BURST).flat_map(transfer).collect();
+    peer.raw().write(&burst).await;
+    let detach = peer.on_link(link, DETACH).await?;
+    let right = detach.error().is_some_and(|error| error.condition == "amqp:link:transfer-limit-exceeded");
+    talk.holds(right, &detach)
 }

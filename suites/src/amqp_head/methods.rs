@@ -69,7 +69,7 @@ impl Callee {
 
 /// Begins a call of module guest through the hub's HTTPS API.
 fn call(environment: &Environment, payload: &Json, response_secs: u64, connect_secs: u64) -> Calling {
-    let body = timed("do it", payload, response_secs, connect_secs).to_string();
+    let body = timed("Do It", payload, response_secs, connect_secs).to_string();
     let https = Arc::new(environment.https());
     Calling::begin(&https, request(environment, CLERK, &module(GUEST), body), deadline::PATIENT_METHOD)
 }
@@ -121,7 +121,7 @@ async fn through(stage: &mut Stage, talk: &mut Talk) -> Told {
         let message = delivery.message.clone().unwrap_or_default();
         talk.holds(delivery.settled, "it is not settled")?;
         let name = message.application_value("IoThub-methodname").cloned().unwrap_or(Value::Null);
-        talk.holds(name.text() == Some("do it"), &name)?;
+        talk.holds(name.text() == Some("Do It"), &name)?;
         let id = message.property_value(Property::CorrelationId);
         talk.holds(matches!(id, Value::String(id) if !id.is_empty()), format!("correlation-id {id}"))?;
         let got: Json = serde_json::from_slice(&message.body()).unwrap_or_default();

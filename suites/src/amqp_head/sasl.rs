@@ -2,7 +2,7 @@
 
 use harness::client::raw_amqp::frame;
 use harness::client::raw_amqp::message::Message;
-use harness::client::raw_amqp::peer::{self, Answer, Layer, Peer, PeerError, code_of};
+use harness::client::raw_amqp::peer::{self, Answer, Layer, Peer, code_of};
 use harness::client::raw_amqp::performative::{Begin, Open, sasl_init};
 use harness::client::raw_amqp::{RawAmqp, Value};
 use harness::deadline;
@@ -10,7 +10,7 @@ use harness::observe::history::Identity;
 use harness::runner::Test;
 use harness::stage::Stage;
 
-use super::talk::{CHANNEL, NOT_ALLOWED, Stop, Talk, Told, events, told};
+use super::talk::{CHANNEL, NOT_ALLOWED, Talk, Told, events, told};
 use crate::mqtt_head::guest::{GUEST, HOST, VISITOR, device, module};
 
 /// All tests of this section.
@@ -116,8 +116,9 @@ async fn plain(stage: &mut Stage, talk: &mut Talk) -> Told {
     let host = stage.environment().iot_hub_host().to_owned();
     let user = format!("{guest}@sas.{hub}");
     let three = |user: &str, password: &str| Some(format!("\0{user}\0{password}").into_bytes());
-    let refused: [(&'static str, &str, Option<Vec<u8>>); 8] = [
+    let refused: [(&'static str, &str, Option<Vec<u8>>); 9] = [
         ("AMQP-SASL-05", "the whole name of the IoT Hub", three(&format!("{guest}@sas.{host}"), &token)),
+        ("AMQP-SASL-05", "another word than `sas` in front", three(&format!("{guest}@other.{hub}"), &token)),
         ("AMQP-SASL-06", "the token of another module", three(&user, &other)),
         ("AMQP-SASL-06", "a password that is no token", three(&user, "secret")),
         ("AMQP-SASL-06", "an empty password", three(&user, "")),
@@ -139,21 +140,26 @@ async fn plain(stage: &mut Stage, talk: &mut Talk) -> Told {
 
 async fn bound(stage: &mut Stage, talk: &mut Talk) -> Told {
     let environment = stage.environment();
-    let (guest, host) = (module(GUEST), module(HOST));
-    let user = format!("{}@sas.{}", owner(stage, &guest), short_name(stage));
-    talk.step(format!("sasl-init PLAIN as {user}"));
-    let raw = environment.raw_amqp("plain").await?;
-    let mut peer = Peer::enter(raw, &Layer::plain(&user, &environment.token(&guest)), &Open::default()).await?;
-    peer.begin(CHANNEL, &Begin::default()).await?;
-    for other in [host, device(VISITOR)] {
-        talk.step(format!("a link for telemetry of {other}"));
-        talk.claim("AMQP-SASL-08", format!("the link is refused with {NOT_ALLOWED}"));
-        match peer.attach(CHANNEL, events(environment, &other)).await? {
-            Answer::Refused(_, Some(error)) if error.condition == NOT_ALLOWED => {}
-            other => return talk.holds(false, other),
+    let (guest, edge) = (module(GUEST), device(&environment.blueprint().edge_device));
+    let others = [(guest.clone(), vec![module(HOST), device(VISITOR)]), (edge, vec![guest])];
+    for (identity, others) in others {
+        let user = format!("{}@sas.{}", owner(stage, &identity), short_name(stage));
+        talk.step(format!("sasl-init PLAIN as {user}"));
+        let raw = environment.raw_amqp("plain").await?;
+        let layer = Layer::plain(&user, &environment.token(&identity));
+        let mut peer = Peer::enter(raw, &layer, &Open::default()).await?;
+        peer.begin(CHANNEL, &Begin::default()).await?;
+        for other in others {
+            talk.step(format!("a link for telemetry of {other}"));
+            talk.claim("AMQP-SASL-08", format!("the link is refused with {NOT_ALLOWED}"));
+            match peer.attach(CHANNEL, events(environment, &other)).await? {
+                Answer::Refused(_, Some(error)) if error.condition == NOT_ALLOWED => {}
+                other => return talk.holds(false, other),
+            }
         }
+        talk.step(format!("a link for telemetry of {identity}"));
+        talk.claim("AMQP-SASL-08", "the connection stands, and its own link is attached");
+        peer.link(CHANNEL, events(environment, &identity)).await?;
     }
-    talk.step("a link for telemetry of module guest");
-    talk.claim("AMQP-SASL-08", "the connection stands, and its own link is attached");
-    peer.link(CHANNEL, events(environment, &guest)).await.map(drop).map_err(|error: PeerError| Stop::from(error))
+    Ok(())
 }

@@ -30,8 +30,23 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
+/// A hub with this setting, once it serves its metrics: then it has opened whatever else it opens. Whether clients are
+/// let in over AMQP is what the tests are about.
+async fn up(worker: &mut Worker, setting: (&str, &str)) -> Result<Environment, StageError> {
+    let mut environment = worker.world(&blueprint(worker, &[setting])).await?;
+    environment.start_hub().await?;
+    let metrics = deadline::READY.wait("the hub's metrics page", async {
+        while environment.metrics().await.is_err() {
+            // The page has no way to be waited for.
+            tokio::time::sleep(deadline::GLANCE.limit).await;
+        }
+    });
+    metrics.await?;
+    Ok(environment)
+}
+
 async fn disabled(worker: &mut Worker) -> Result<Outcome, StageError> {
-    let environment = worker.environment(&blueprint(worker, &[("amqpSettings__enabled", "false")])).await?;
+    let environment = up(worker, ("amqpSettings__enabled", "false")).await?;
     let mut talk = Talk::default();
     let told = nothing_speaks(&environment, &mut talk).await;
     environment.stop().await;
@@ -39,7 +54,7 @@ async fn disabled(worker: &mut Worker) -> Result<Outcome, StageError> {
 }
 
 async fn nothing_speaks(environment: &Environment, talk: &mut Talk) -> Told {
-    talk.step("a hub with amqpSettings__enabled=false lets modules in over MQTT");
+    talk.step("a hub with amqpSettings__enabled=false serves its metrics");
     talk.claim("AMQP-ENV-01", "a connection to port 5671 is refused");
     let connected = tokio::net::TcpStream::connect(environment.amqp_address()).await;
     talk.holds(connected.is_err(), "it is accepted")?;
@@ -55,7 +70,7 @@ async fn nothing_speaks(environment: &Environment, talk: &mut Talk) -> Told {
 const PORT: u16 = 5680;
 
 async fn moved(worker: &mut Worker) -> Result<Outcome, StageError> {
-    let environment = worker.environment(&blueprint(worker, &[("amqpSettings__port", &PORT.to_string())])).await?;
+    let environment = up(worker, ("amqpSettings__port", &PORT.to_string())).await?;
     let mut talk = Talk::default();
     let told = elsewhere(&environment, &mut talk).await;
     environment.stop().await;

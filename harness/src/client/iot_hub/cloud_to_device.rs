@@ -53,6 +53,8 @@ pub enum MessageState {
     Expired,
     /// It was handed over too often.
     Exhausted,
+    /// The device does not want it.
+    Rejected,
     /// It was purged.
     Purged,
 }

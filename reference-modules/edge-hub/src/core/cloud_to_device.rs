@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::input::{CloudMessageId, ConnectionId, DeliveryId, DeliveryOutcome};
-use super::output::Output;
+use super::output::{Feedback, Output};
 use super::{Core, Listening, system};
 use crate::faults::planted;
 use crate::identity::ClientId;
@@ -104,8 +104,8 @@ impl Core {
             DeliveryOutcome::Delivered if planted("C2D06-acknowledgement-completes-nothing") => {}
             DeliveryOutcome::Delivered => self.complete(&open),
             DeliveryOutcome::Failed => self.cloud_to_device.left.push(open),
-            // It can never be delivered; IoT Hub gives it up after some attempts.
-            DeliveryOutcome::Rejected => {}
+            DeliveryOutcome::Rejected => self.settle_at_iot_hub(&open, Feedback::Reject),
+            DeliveryOutcome::Released => self.settle_at_iot_hub(&open, Feedback::Abandon),
         }
         true
     }
@@ -144,8 +144,12 @@ impl Core {
     }
 
     fn complete(&mut self, open: &Open) {
+        self.settle_at_iot_hub(open, Feedback::Complete);
+    }
+
+    fn settle_at_iot_hub(&mut self, open: &Open, feedback: Feedback) {
         if let Some(message) = open.id {
-            self.out.push(Output::CompleteCloudMessage { client: open.client.clone(), message });
+            self.out.push(Output::SettleCloudMessage { client: open.client.clone(), message, feedback });
         }
     }
 

@@ -50,8 +50,8 @@ pub struct SendId(pub u64);
 pub struct CloudMessageId {
     /// Connections of its session before and with this one.
     pub connection: u64,
-    /// Packet id on it.
-    pub packet: u16,
+    /// Packet id or number of the delivery on it.
+    pub packet: u32,
 }
 
 /// What a client is to be told that comes from IoT Hub unasked.
@@ -105,6 +105,8 @@ pub enum DeliveryOutcome {
     Failed,
     /// The client does not want it, or can never have it.
     Rejected,
+    /// The client does not want it now. Only messages of the cloud come again for that.
+    Released,
 }
 
 /// How an attempt upstream ended.
@@ -311,7 +313,7 @@ pub enum Input {
         /// Argument.
         payload: Bytes,
     },
-    /// A message of the cloud for a device; to be completed with [`super::Output::CompleteCloudMessage`], or left.
+    /// A message of the cloud for a device; to be completed with [`super::Output::SettleCloudMessage`], or left.
     CloudMessage {
         /// For whom.
         client: ClientId,

@@ -46,6 +46,17 @@ pub enum Remembered {
     Applied,
 }
 
+/// What became of a message of the cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feedback {
+    /// The device has it.
+    Complete,
+    /// The device never wants it. Only AMQP upstream can say so.
+    Reject,
+    /// The device does not want it now. Only AMQP upstream can say so.
+    Abandon,
+}
+
 /// Something to do. The order of outputs is the order in which to do them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
@@ -254,12 +265,14 @@ pub enum Output {
         /// The client's answer.
         payload: Bytes,
     },
-    /// Tell IoT Hub that a device has its message.
-    CompleteCloudMessage {
+    /// Tell IoT Hub what became of a device's message.
+    SettleCloudMessage {
         /// Whose.
         client: ClientId,
         /// Which.
         message: CloudMessageId,
+        /// What.
+        feedback: Feedback,
     },
     /// A configuration is in force: protocol heads may open.
     Ready,

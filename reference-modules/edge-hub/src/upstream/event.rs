@@ -1,32 +1,29 @@
-//! A message as IoT Hub gets it.
+//! A message as IoT Hub gets it, by whatever protocol.
 
 use crate::core::{Envelope, date, system};
 use crate::faults::planted;
-use crate::heads::mqtt::bag;
-use crate::identity::ClientId;
 
 /// System properties that go upstream, in the order the product writes them.
-const CARRIED: [(&str, &str); 9] = [
-    ("$.mid", system::MESSAGE_ID),
-    ("$.cid", system::CORRELATION_ID),
-    ("$.uid", system::USER_ID),
-    ("$.ct", system::CONTENT_TYPE),
-    ("$.ce", system::CONTENT_ENCODING),
-    ("$.to", system::TO),
-    ("$.ctime", system::CREATION_TIME),
-    ("$.schema", system::MESSAGE_SCHEMA),
-    ("$.sub", system::COMPONENT),
+const CARRIED: [&str; 9] = [
+    system::MESSAGE_ID,
+    system::CORRELATION_ID,
+    system::USER_ID,
+    system::CONTENT_TYPE,
+    system::CONTENT_ENCODING,
+    system::TO,
+    system::CREATION_TIME,
+    system::MESSAGE_SCHEMA,
+    system::COMPONENT,
 ];
 
 /// The one interface whose id goes upstream.
 const SECURITY_AGENT: &str = "urn:azureiot:Security:SecurityAgent:1";
 
-/// Topic of an event, sent on the connection of `sender`.
-pub fn topic(sender: &ClientId, envelope: &Envelope) -> String {
-    let mut pairs: Vec<(&str, Option<String>)> = Vec::new();
-    let surplus = ("$.exp", system::EXPIRY);
-    let carried = CARRIED.iter().chain(planted("MSG04-expiry-goes-upstream").then_some(&surplus));
-    for &(wire, name) in carried {
+/// What of a message's system properties goes upstream, under the names of [`system`].
+pub fn carried(envelope: &Envelope) -> Vec<(&'static str, String)> {
+    let surplus = planted("MSG04-expiry-goes-upstream").then_some(&system::EXPIRY);
+    let mut carried = Vec::new();
+    for &name in CARRIED.iter().chain(surplus) {
         if name == system::MESSAGE_ID && planted("MSG04-message-id-is-lost-upstream") {
             continue;
         }
@@ -35,19 +32,12 @@ pub fn topic(sender: &ClientId, envelope: &Envelope) -> String {
                 system::CREATION_TIME => date::round_trip(value).unwrap_or_else(|| value.to_owned()),
                 _ => value.to_owned(),
             };
-            pairs.push((wire, Some(value)));
+            carried.push((name, value));
         }
     }
     if let Some(interface) = envelope.system(system::INTERFACE_ID).filter(|id| id.eq_ignore_ascii_case(SECURITY_AGENT))
     {
-        pairs.push(("$.ifid", Some(interface.to_owned())));
+        carried.push((system::INTERFACE_ID, interface.to_owned()));
     }
-    for (name, value) in &envelope.message.properties {
-        pairs.push((name, value.clone().filter(|value| !value.is_empty())));
-    }
-    let bag = bag::write(pairs.iter().map(|(name, value)| (*name, value.as_deref())));
-    match &sender.module {
-        Some(module) => format!("devices/{}/modules/{module}/messages/events/{bag}", sender.device),
-        None => format!("devices/{}/messages/events/{bag}", sender.device),
-    }
+    carried
 }

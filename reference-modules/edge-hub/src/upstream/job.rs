@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::core::{CloudMessageId, Envelope, Input, Listening, SendId, TwinRequestId};
+use crate::core::{CloudMessageId, Envelope, Feedback, Input, Listening, SendId, TwinRequestId};
 use crate::engine::Engine;
 
 /// Something to do for the identity.
@@ -42,8 +42,8 @@ pub enum Job {
         /// The client's answer.
         payload: Bytes,
     },
-    /// A cloud-to-device message has reached its device. One that has not is left alone, and IoT Hub sends it again.
-    Complete(CloudMessageId),
+    /// Say what became of a cloud-to-device message. One of which nothing is said IoT Hub sends again.
+    Settle(CloudMessageId, Feedback),
 }
 
 /// Who asks something about a twin, and is answered.

@@ -2,7 +2,6 @@
 //!
 //! A session connects when there is something to do, and stays connected while its client listens for something.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +10,14 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::connection::{self, Connection};
+use super::Context;
 use super::job::{Job, Notice};
-use super::open::{DESIRED, DEVICEBOUND, METHODS, Open, RESPONSES, Request, Sending};
-use super::{Context, PING_PERIOD, cloud_message, event};
+use super::line::{self, Heard, Line, TwinOperation};
+use super::open::{Open, Request, Sending};
 use crate::core::{CloudMessageId, Input, Listening, SendOutcome};
 use crate::engine::{Engine, now};
 use crate::faults::planted;
 use crate::identity::ClientId;
-use crate::wire::{self, Incoming, Packet};
 
 /// Pause before a connection that is to stay is tried again: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
@@ -81,7 +79,7 @@ impl Session {
                 }
                 Err(error) => {
                     tracing::warn!("Cannot connect {} upstream: {error}", self.client);
-                    if self.notices.is_none() && connection::is_refusal(&error) {
+                    if self.notices.is_none() && line::is_refusal(&error) {
                         // The identity may be gone, disabled, or have another key.
                         self.context.scope.refresh_one(&self.client).await;
                     }
@@ -116,7 +114,7 @@ impl Session {
             Job::Listen(listening) => self.listening = listening,
             Job::Leave => self.listening = Listening::default(),
             // Both belong to a connection that is gone.
-            Job::MethodResponse { .. } | Job::Complete(_) => {}
+            Job::MethodResponse { .. } | Job::Settle(..) => {}
             job => return Some(job),
         }
         None
@@ -125,13 +123,12 @@ impl Session {
     async fn open(&mut self) -> io::Result<Open> {
         // Nothing may come unasked for a client that is gone.
         let clean = self.notices.is_none() && !self.listening.is_any();
-        let opened = Connection::open(&self.context, &self.client, clean, now());
-        let connection = tokio::time::timeout(self.limit(), opened).await??;
+        let opened = Line::open(&self.context, &self.client, clean, now());
+        let line = tokio::time::timeout(self.limit(), opened).await??;
         self.opened += 1;
-        let mut open = Open::new(connection, self.opened, self.client.clone());
-        open.listen(self.listening).await?;
+        let mut open = Open::new(line, self.opened);
+        tokio::time::timeout(self.limit(), open.line.listen(self.listening)).await??;
         if let Some(notices) = &self.notices {
-            open.hear_responses().await?;
             let _ = notices.send(Notice::Connected);
         } else if std::mem::take(&mut self.lost) && self.listening.is_any() {
             self.engine.tell(Input::ListensAgain { client: self.client.clone() });
@@ -150,124 +147,108 @@ impl Session {
         }
         while !open.is_done() {
             let deadline = open.deadline();
-            let due = deadline.unwrap_or(open.ping_at).min(open.ping_at);
             tokio::select! {
                 job = inbox.recv(), if !open.leaving => match job {
                     Some(job) => self.begin(open, job).await?,
                     None => return Ok(End::Deserted),
                 },
-                packet = open.connection.next() => self.heard(open, packet?).await?,
-                () = tokio::time::sleep_until(due) => {
-                    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                        return Err(io::ErrorKind::TimedOut.into());
+                came = open.line.wait() => {
+                    if let Some(heard) = open.line.take_in(came?).await? {
+                        self.heard(open, heard);
                     }
-                    open.ping_at = Instant::now() + PING_PERIOD;
-                    open.connection.write(&wire::PINGREQ).await?;
+                }
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    return Err(io::ErrorKind::TimedOut.into());
                 }
             }
         }
         Ok(End::Left)
     }
 
+    /// Begins with a job. What a line does not take in time has failed, and the line with it.
     async fn begin(&mut self, open: &mut Open, job: Job) -> io::Result<()> {
-        let deadline = Instant::now() + self.limit();
-        match job {
+        let limit = self.limit();
+        let deadline = Instant::now() + limit;
+        let (asker, operation) = match job {
             Job::Telemetry { send, messages } => {
-                let mut bytes = Vec::new();
-                let mut ids = VecDeque::with_capacity(messages.len());
-                for envelope in &messages {
-                    let id = open.connection.fresh_id();
-                    let topic = event::topic(&self.client, envelope);
-                    match wire::write_publish(&topic, Some(id), &envelope.message.body) {
-                        Ok(publish) => bytes.extend(publish),
-                        Err(error) => tracing::warn!("Cannot send a message of {} upstream: {error}", self.client),
-                    }
-                    ids.push_back(id);
-                }
-                open.sendings.push_back(Sending { send, ids, accepted: 0, deadline });
-                open.connection.write(&bytes).await
+                let tickets = open.line.send(&messages).await;
+                let failed = tickets.as_ref().err().map(io::Error::kind);
+                // It is under way in any case: a line that ends gives it up.
+                open.sendings.push_back(Sending { send, tickets: tickets.unwrap_or_default(), accepted: 0, deadline });
+                return failed.map_or(Ok(()), |kind| Err(kind.into()));
             }
-            Job::TwinGet { asker } => open.request("GET/", &[], Request { asker, deadline }).await,
-            Job::TwinPatch { patch, asker } => {
-                let request = Request { asker, deadline };
-                open.request("PATCH/properties/reported/", &patch, request).await
-            }
+            Job::TwinGet { asker } => (asker, TwinOperation::Get),
+            Job::TwinPatch { asker, patch } => (asker, TwinOperation::Patch(patch)),
             Job::Listen(listening) => {
                 self.listening = listening;
-                open.listen(listening).await
+                return tokio::time::timeout(limit, open.line.listen(listening)).await?;
             }
             Job::Leave => {
                 self.listening = Listening::default();
                 open.leaving = true;
-                open.listen(self.listening).await
+                return tokio::time::timeout(limit, open.line.listen(self.listening)).await?;
             }
             Job::MethodResponse { rid, status, payload } => {
-                let topic = format!("$iothub/methods/res/{status}/?$rid={rid}");
-                open.write(wire::write_publish(&topic, None, &payload)).await
+                return tokio::time::timeout(limit, open.line.answer(&rid, status, &payload)).await?;
             }
-            Job::Complete(CloudMessageId { connection, packet }) if connection == open.number => {
-                open.connection.write(&wire::write_puback(packet)).await
+            Job::Settle(CloudMessageId { connection, packet }, feedback) if connection == open.number => {
+                return open.line.settle(packet, feedback).await;
             }
-            Job::Complete(_) => Ok(()),
+            Job::Settle(..) => return Ok(()),
+        };
+        match tokio::time::timeout(limit, open.line.ask(operation)).await.unwrap_or_else(|late| Err(late.into())) {
+            Ok(rid) => {
+                open.requests.insert(rid, Request { asker, deadline });
+                Ok(())
+            }
+            Err(error) => {
+                asker.answer(&self.engine, None);
+                Err(error)
+            }
         }
     }
 
-    async fn heard(&self, open: &mut Open, packet: Packet) -> io::Result<()> {
-        match packet {
-            Packet::Puback(id) => {
-                let Some(sending) = open.sendings.iter_mut().find(|sending| sending.ids.front() == Some(&id)) else {
-                    return Ok(());
-                };
-                sending.ids.pop_front();
-                sending.accepted += 1;
-                while open.sendings.front().is_some_and(|sending| sending.ids.is_empty()) {
+    fn heard(&self, open: &mut Open, heard: Heard) {
+        match heard {
+            Heard::Taken(number) => {
+                let is_next =
+                    |sending: &&mut Sending| sending.tickets.front().is_some_and(|next| next.number == number);
+                let Some(sending) = open.sendings.iter_mut().find(is_next) else { return };
+                sending.accepted += sending.tickets.pop_front().map_or(0, |ticket| ticket.messages);
+                while open.sendings.front().is_some_and(|sending| sending.tickets.is_empty()) {
                     if let Some(done) = open.sendings.pop_front() {
                         self.sent(&done, SendOutcome::Accepted);
                     }
                 }
             }
-            Packet::Publish(publish) => self.published(open, publish).await?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    async fn published(&self, open: &mut Open, publish: Incoming) -> io::Result<()> {
-        let Incoming { topic, id, payload, .. } = publish;
-        // A message for the device is acknowledged when the device has it.
-        if let Some((_, bag)) = topic.split_once(DEVICEBOUND).filter(|_| topic.starts_with("devices/")) {
-            let id = id.map(|packet| CloudMessageId { connection: open.number, packet });
-            let message = cloud_message::read(bag.trim_matches('/'), payload);
-            self.engine.tell(Input::CloudMessage { client: self.client.clone(), id, message });
-            return Ok(());
-        }
-        if let Some(id) = id {
-            open.connection.write(&wire::write_puback(id)).await?;
-        }
-        if let Some(response) = topic.strip_prefix(RESPONSES) {
-            if let Some((status, asker)) = open.answered(response) {
-                asker.answer(&self.engine, Some((status, payload)));
+            Heard::Refused(number) => {
+                let named = |sending: &Sending| sending.tickets.iter().any(|ticket| ticket.number == number);
+                if let Some(refused) = open.sendings.iter().position(named).and_then(|at| open.sendings.remove(at)) {
+                    self.sent(&refused, SendOutcome::Failed);
+                }
             }
-        } else if topic.starts_with(DESIRED) {
-            self.desired_changed(&topic, payload);
-        } else if let Some((name, rid)) = topic.strip_prefix(METHODS).and_then(|call| call.rsplit_once("/?$rid=")) {
-            self.engine.tell(Input::CloudMethod {
-                client: self.client.clone(),
-                rid: rid.to_owned(),
-                name: name.to_owned(),
-                payload,
-            });
+            Heard::TwinAnswer { rid, status, document } => {
+                if let Some(request) = open.requests.remove(&rid) {
+                    request.asker.answer(&self.engine, Some((status, document)));
+                }
+            }
+            Heard::Desired { patch, version } => self.desired_changed(patch, version),
+            Heard::Method { rid, name, payload } => {
+                self.engine.tell(Input::CloudMethod { client: self.client.clone(), rid, name, payload });
+            }
+            Heard::CloudMessage { number, message } => {
+                let id = number.map(|packet| CloudMessageId { connection: open.number, packet });
+                self.engine.tell(Input::CloudMessage { client: self.client.clone(), id, message });
+            }
         }
-        Ok(())
     }
 
-    fn desired_changed(&self, topic: &str, patch: Bytes) {
+    fn desired_changed(&self, patch: Bytes, version: Option<i64>) {
         if let Some(notices) = &self.notices {
             let patch = String::from_utf8_lossy(&patch).into_owned();
             let _ = notices.send(Notice::Desired(patch));
             return;
         }
-        let version = topic.rsplit_once("$version=").and_then(|(_, version)| version.parse().ok());
         self.engine.tell(Input::DesiredChanged { client: self.client.clone(), patch, version });
     }
 

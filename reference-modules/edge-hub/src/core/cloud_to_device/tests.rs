@@ -12,14 +12,14 @@ enum Said {
     Listen(String, bool),
     Leave(String),
     Deliver(ConnectionId, DeliveryId, String),
-    Complete(u16),
+    Complete(u32),
 }
 
 fn leaf() -> ClientId {
     ClientId::device("leaf1")
 }
 
-fn id(packet: u16) -> Option<CloudMessageId> {
+fn id(packet: u32) -> Option<CloudMessageId> {
     Some(CloudMessageId { connection: 1, packet })
 }
 
@@ -32,7 +32,7 @@ impl Bench {
                 let body = String::from_utf8_lossy(&message.body).into_owned();
                 Some(Said::Deliver(*connection, *delivery, body))
             }
-            Output::CompleteCloudMessage { message, .. } => Some(Said::Complete(message.packet)),
+            Output::SettleCloudMessage { message, feedback: Feedback::Complete, .. } => Some(Said::Complete(message.packet)),
             _ => None,
         })
     }
@@ -47,7 +47,7 @@ impl Bench {
         self.tell(Input::Subscribed { connection, inputs: false, listening });
     }
 
-    fn cloud_sends(&mut self, packet: u16, body: &'static str) {
+    fn cloud_sends(&mut self, packet: u32, body: &'static str) {
         let message = CloudMessage { body: Bytes::from_static(body.as_bytes()), ..CloudMessage::default() };
         self.tell(Input::CloudMessage { client: leaf(), id: id(packet), message });
     }

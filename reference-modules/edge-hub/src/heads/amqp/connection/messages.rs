@@ -20,6 +20,7 @@ use crate::heads::amqp::peer::link::{LinkId, Parcel};
 use crate::heads::amqp::twin::Operation;
 use crate::heads::amqp::{cbs, inputs, methods, telemetry, twin};
 use crate::identity::ClientId;
+use crate::settings::UpstreamProtocol;
 
 const ACCEPTED: DeliveryState = DeliveryState::Accepted(Accepted {});
 
@@ -219,7 +220,8 @@ impl Connection<'_> {
             Some(DeliveryState::Accepted(_)) => Some(DeliveryOutcome::Delivered),
             Some(DeliveryState::Rejected(_)) if planted("MOD07-rejected-comes-again") => Some(DeliveryOutcome::Failed),
             Some(DeliveryState::Released(_)) if planted("MOD08-released-comes-again") => Some(DeliveryOutcome::Failed),
-            Some(DeliveryState::Rejected(_) | DeliveryState::Released(_)) => Some(DeliveryOutcome::Rejected),
+            Some(DeliveryState::Rejected(_)) => Some(DeliveryOutcome::Rejected),
+            Some(DeliveryState::Released(_)) => Some(DeliveryOutcome::Released),
             Some(DeliveryState::Modified(_)) if planted("MOD09-modified-counts-as-delivered") => {
                 Some(DeliveryOutcome::Delivered)
             }
@@ -235,10 +237,15 @@ impl Connection<'_> {
         match (unsettled.kind, state) {
             // Nothing but the completion of a message can be told to IoT Hub over MQTT.
             (LinkType::CloudToDevice, _) if planted("C2D02-acceptance-is-not-answered") => {}
-            (LinkType::CloudToDevice, _) if outcome != Some(DeliveryOutcome::Delivered) => {}
+            (LinkType::CloudToDevice, _) if outcome != Some(DeliveryOutcome::Delivered) && !self.relays_all(outcome) => {}
             (_, Some(modified @ DeliveryState::Modified(_))) => self.peer.conclude(link, delivery, modified.clone()),
             _ => self.peer.conclude(link, delivery, ACCEPTED),
         }
+    }
+
+    /// Whether IoT Hub is told whatever a device says of its message.
+    fn relays_all(&self, outcome: Option<DeliveryOutcome>) -> bool {
+        outcome.is_some() && self.head.settings.upstream_protocol == UpstreamProtocol::Amqp
     }
 
     /// Does what the engine says.

@@ -178,7 +178,7 @@ async fn a_device_completes_messages_of_the_cloud() {
     bound.accept(&delivery).await.expect("settled by both");
     let completed = || {
         let told = world.upstream.lock().expect("nobody panicked");
-        told.iter().any(|told| matches!(told, ToUpstream::Complete { .. }))
+        told.iter().any(|told| matches!(told, ToUpstream::Settle { .. }))
     };
     let done = async {
         while !completed() {

@@ -13,7 +13,7 @@ use crate::percent::escape;
 use crate::sas;
 use crate::scope::Authentication;
 use crate::scope::client::own_token;
-use crate::upstream::Context;
+use crate::upstream::{Context, PRODUCT, auth_chain};
 use crate::wire::{self, Packet};
 
 use base64::Engine as _;
@@ -49,16 +49,11 @@ impl Connection {
         } else {
             token(context, client, now)?
         };
-        let chain = if client.device == identity.device_id && client.module.is_none() {
-            client.to_string()
-        } else {
-            format!("{client};{}", identity.device_id)
-        };
         let user = format!(
             "{}/{client}/?api-version=2020-09-30&DeviceClientType={}&auth-chain={}",
             identity.upstream_host(),
-            escape(concat!("edgecert EdgeHub/", env!("CARGO_PKG_VERSION"))),
-            escape(&chain)
+            escape(PRODUCT),
+            escape(&auth_chain(identity, client))
         );
         let connect = wire::write_connect(&client.to_string(), &user, &password, KEEP_ALIVE_SECS, clean);
         let mut connection = Connection {
@@ -107,11 +102,6 @@ impl Connection {
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         self.last_id
     }
-}
-
-/// Whether a connection was not opened because of who wants it.
-pub fn is_refusal(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 /// A token for another identity, signed with its key.
