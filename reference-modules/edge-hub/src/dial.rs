@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
+use hyper::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
@@ -14,7 +15,9 @@ use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
+use crate::heads::https::websocket::byte_stream::{ByteStream, Text};
 use crate::settings::HTTPS_PORT;
 
 /// Another address to dial for a host and port, given as `HOST:PORT=IP:PORT`.
@@ -82,6 +85,22 @@ impl Dialler {
         socket.set_nodelay(true)?;
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         self.tls.connect(name, socket).await
+    }
+
+    /// Opens a WebSocket for a sub-protocol, on the path IoT Hub has for it.
+    ///
+    /// # Errors
+    /// When nobody answers there, or does not upgrade.
+    pub async fn dial_websocket(
+        &self,
+        host: &str,
+        sub_protocol: &'static str,
+    ) -> io::Result<ByteStream<TlsStream<TcpStream>>> {
+        let stream = self.dial(host, HTTPS_PORT).await?;
+        let mut request = format!("wss://{host}/$iothub/websocket").into_client_request().map_err(io::Error::other)?;
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(sub_protocol));
+        let (socket, _) = tokio_tungstenite::client_async(request, stream).await.map_err(io::Error::other)?;
+        Ok(ByteStream::new(socket, Text::Refused))
     }
 
     /// One HTTPS POST of JSON; returns status and body.

@@ -88,10 +88,26 @@ pub struct Amqp {
 /// How the hub reaches IoT Hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamProtocol {
-    /// One connection for everybody.
+    /// One connection, over which everybody goes.
     Amqp,
-    /// A connection for everybody.
+    /// The same in a WebSocket.
+    AmqpWs,
+    /// A connection for each.
     Mqtt,
+    /// The same in WebSockets.
+    MqttWs,
+}
+
+impl UpstreamProtocol {
+    /// Whether it is AMQP.
+    pub fn is_amqp(self) -> bool {
+        matches!(self, UpstreamProtocol::Amqp | UpstreamProtocol::AmqpWs)
+    }
+
+    /// Whether it is spoken in WebSockets.
+    pub fn is_in_web_sockets(self) -> bool {
+        matches!(self, UpstreamProtocol::AmqpWs | UpstreamProtocol::MqttWs)
+    }
 }
 
 /// All settings.
@@ -227,10 +243,14 @@ impl Variables {
         }
     }
 
-    /// AMQP unless MQTT is asked for. WebSockets are not to be had: the protocol is spoken without them.
+    /// AMQP unless another one is asked for.
     fn upstream_protocol(&self) -> UpstreamProtocol {
-        let wanted = self.text("UpstreamProtocol").unwrap_or_default().trim().to_lowercase();
-        if wanted.starts_with("mqtt") { UpstreamProtocol::Mqtt } else { UpstreamProtocol::Amqp }
+        match self.text("UpstreamProtocol").unwrap_or_default().trim().to_lowercase().as_str() {
+            "amqpws" => UpstreamProtocol::AmqpWs,
+            "mqtt" => UpstreamProtocol::Mqtt,
+            "mqttws" => UpstreamProtocol::MqttWs,
+            _ => UpstreamProtocol::Amqp,
+        }
     }
 
     /// A span of time as `hh:mm:ss`; zero or unreadable is none.

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{Input, ReportOutcome, SendOutcome};
@@ -46,6 +47,23 @@ pub struct Context {
     pub dialler: Dialler,
     /// The one connection of all sessions over AMQP.
     pub amqp: amqp::Pool,
+}
+
+/// A connection, of whatever kind.
+pub trait Duplex: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin> Duplex for S {}
+
+impl Context {
+    /// A connection to this port, or a WebSocket for this sub-protocol.
+    async fn dial(&self, port: u16, sub_protocol: &'static str) -> io::Result<Box<dyn Duplex>> {
+        let host = self.settings.identity.upstream_host();
+        if self.settings.upstream_protocol.is_in_web_sockets() {
+            Ok(Box::new(self.dialler.dial_websocket(host, sub_protocol).await?))
+        } else {
+            Ok(Box::new(self.dialler.dial(host, port).await?))
+        }
+    }
 }
 
 /// All sessions.

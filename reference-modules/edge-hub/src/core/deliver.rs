@@ -162,7 +162,9 @@ impl Core {
         *delivery = None;
         let priority = *priority;
         match outcome {
-            DeliveryOutcome::Delivered | DeliveryOutcome::Rejected | DeliveryOutcome::Released => self.first_settled(id),
+            DeliveryOutcome::Delivered | DeliveryOutcome::Rejected | DeliveryOutcome::Released => {
+                self.first_settled(id)
+            }
             DeliveryOutcome::Failed => {
                 let entries = std::mem::take(entries);
                 self.batch_failed(id, priority, entries);

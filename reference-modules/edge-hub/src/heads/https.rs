@@ -16,4 +16,4 @@ mod methods;
 mod nowhere;
 mod registry;
 mod routes;
-mod websocket;
+pub mod websocket;

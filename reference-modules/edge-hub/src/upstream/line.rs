@@ -9,7 +9,6 @@ use bytes::Bytes;
 use super::{Context, amqp, mqtt};
 use crate::core::{CloudMessage, Envelope, Feedback, Listening, Timestamp};
 use crate::identity::ClientId;
-use crate::settings::UpstreamProtocol;
 
 /// Messages that IoT Hub takes together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,11 +90,10 @@ impl Line {
     /// # Errors
     /// When IoT Hub cannot be reached, or refuses.
     pub async fn open(context: &Arc<Context>, client: &ClientId, clean: bool, now: Timestamp) -> io::Result<Line> {
-        match context.settings.upstream_protocol {
-            UpstreamProtocol::Mqtt => {
-                mqtt::Line::open(context, client, clean, now).await.map(|line| Line::Mqtt(Box::new(line)))
-            }
-            UpstreamProtocol::Amqp => amqp::Line::open(context, client).await.map(|line| Line::Amqp(Box::new(line))),
+        if context.settings.upstream_protocol.is_amqp() {
+            amqp::Line::open(context, client).await.map(|line| Line::Amqp(Box::new(line)))
+        } else {
+            mqtt::Line::open(context, client, clean, now).await.map(|line| Line::Mqtt(Box::new(line)))
         }
     }
 

@@ -32,7 +32,9 @@ impl Bench {
                 let body = String::from_utf8_lossy(&message.body).into_owned();
                 Some(Said::Deliver(*connection, *delivery, body))
             }
-            Output::SettleCloudMessage { message, feedback: Feedback::Complete, .. } => Some(Said::Complete(message.packet)),
+            Output::SettleCloudMessage { message, feedback: Feedback::Complete, .. } => {
+                Some(Said::Complete(message.packet))
+            }
             _ => None,
         })
     }

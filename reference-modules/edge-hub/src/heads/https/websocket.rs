@@ -18,7 +18,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-mod byte_stream;
+pub mod byte_stream;
 
 use super::answer::{Answer, empty};
 use super::listener::Head;

@@ -85,7 +85,7 @@ impl Pool {
 impl Standing {
     async fn open(context: &Context) -> io::Result<Standing> {
         let host = context.settings.identity.upstream_host();
-        let stream = context.dialler.dial(host, PORT).await?;
+        let stream = context.dial(PORT, "AMQPWSB10").await?;
         let mut connection = Connection::builder()
             .container_id(Uuid::new_v4().simple().to_string())
             .hostname(host)

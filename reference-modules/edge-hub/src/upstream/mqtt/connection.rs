@@ -4,8 +4,6 @@ use std::io;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use crate::core::Timestamp;
 use crate::identity::ClientId;
@@ -13,11 +11,13 @@ use crate::percent::escape;
 use crate::sas;
 use crate::scope::Authentication;
 use crate::scope::client::own_token;
-use crate::upstream::{Context, PRODUCT, auth_chain};
+use crate::upstream::{Context, Duplex, PRODUCT, auth_chain};
 use crate::wire::{self, Packet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+
+const PORT: u16 = 8883;
 
 const KEEP_ALIVE_SECS: u16 = 300;
 
@@ -29,7 +29,7 @@ const TOKEN_SECS: u64 = 3600;
 
 /// An open connection.
 pub struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: Box<dyn Duplex>,
     received: BytesMut,
     last_id: u16,
     /// Whether IoT Hub remembers filters of an earlier connection.
@@ -57,7 +57,7 @@ impl Connection {
         );
         let connect = wire::write_connect(&client.to_string(), &user, &password, KEEP_ALIVE_SECS, clean);
         let mut connection = Connection {
-            stream: context.dialler.dial(identity.upstream_host(), 8883).await?,
+            stream: context.dial(PORT, "mqtt").await?,
             received: BytesMut::new(),
             last_id: 0,
             resumed: false,

@@ -20,7 +20,6 @@ use crate::heads::amqp::peer::link::{LinkId, Parcel};
 use crate::heads::amqp::twin::Operation;
 use crate::heads::amqp::{cbs, inputs, methods, telemetry, twin};
 use crate::identity::ClientId;
-use crate::settings::UpstreamProtocol;
 
 const ACCEPTED: DeliveryState = DeliveryState::Accepted(Accepted {});
 
@@ -237,7 +236,8 @@ impl Connection<'_> {
         match (unsettled.kind, state) {
             // Nothing but the completion of a message can be told to IoT Hub over MQTT.
             (LinkType::CloudToDevice, _) if planted("C2D02-acceptance-is-not-answered") => {}
-            (LinkType::CloudToDevice, _) if outcome != Some(DeliveryOutcome::Delivered) && !self.relays_all(outcome) => {}
+            (LinkType::CloudToDevice, _)
+                if outcome != Some(DeliveryOutcome::Delivered) && !self.relays_all(outcome) => {}
             (_, Some(modified @ DeliveryState::Modified(_))) => self.peer.conclude(link, delivery, modified.clone()),
             _ => self.peer.conclude(link, delivery, ACCEPTED),
         }
@@ -245,7 +245,7 @@ impl Connection<'_> {
 
     /// Whether IoT Hub is told whatever a device says of its message.
     fn relays_all(&self, outcome: Option<DeliveryOutcome>) -> bool {
-        outcome.is_some() && self.head.settings.upstream_protocol == UpstreamProtocol::Amqp
+        outcome.is_some() && self.head.settings.upstream_protocol.is_amqp()
     }
 
     /// Does what the engine says.

@@ -11,6 +11,7 @@ use fe2o3_amqp_types::primitives::Symbol;
 use serde_amqp::Value;
 
 use super::world::{World, data, telemetry};
+use crate::core::Feedback;
 use crate::engine::ToUpstream;
 
 const SENSOR: &str = "/devices/edge1/modules/sensor/messages/events";
@@ -186,4 +187,37 @@ async fn a_device_completes_messages_of_the_cloud() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), done).await.expect("in time");
+}
+
+#[tokio::test]
+async fn whatever_a_device_says_of_a_message_is_told_and_answered_with_amqp_upstream() {
+    let world = World::with(&[("UpstreamProtocol", "Amqp")]);
+    let mut leaf = world.connect_as("leaf1").await;
+    let address = "/devices/leaf1/messages/deviceBound";
+    let mut bound = leaf.receiver_with(address, MIXED, ReceiverSettleMode::Second).await.expect("attached");
+    let said = [Feedback::Reject, Feedback::Abandon, Feedback::Complete];
+    for feedback in said {
+        world.send_from_cloud("leaf1", b"hello");
+        let delivery: Delivery<Body<Value>> = bound.recv().await.expect("delivered");
+        match feedback {
+            Feedback::Reject => bound.reject(&delivery, None).await.expect("said"),
+            Feedback::Abandon => bound.release(&delivery).await.expect("said"),
+            Feedback::Complete => bound.accept(&delivery).await.expect("said"),
+        }
+    }
+    let told = || -> Vec<Feedback> {
+        let told = world.upstream.lock().expect("nobody panicked");
+        let feedback = |told: &ToUpstream| match told {
+            ToUpstream::Settle { feedback, .. } => Some(*feedback),
+            _ => None,
+        };
+        told.iter().filter_map(feedback).collect()
+    };
+    let done = async {
+        while told().len() < said.len() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), done).await.expect("in time");
+    assert_eq!(told(), said);
 }

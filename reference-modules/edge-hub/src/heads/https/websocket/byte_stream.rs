@@ -26,7 +26,7 @@ const FAREWELL: Duration = Duration::from_secs(30);
 const PINGS: Duration = Duration::from_secs(120);
 
 /// What becomes of a text message.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text {
     /// It ends the stream, without a farewell.
     Refused,
@@ -35,6 +35,7 @@ pub enum Text {
 }
 
 /// See the module.
+#[derive(Debug)]
 pub struct ByteStream<S> {
     socket: WebSocketStream<S>,
     text: Text,
@@ -44,6 +45,7 @@ pub struct ByteStream<S> {
     pings: Option<Interval>,
 }
 
+#[derive(Debug)]
 enum Phase {
     /// Both sides speak.
     Open,
