@@ -24,7 +24,7 @@ use crate::engine::process::{Process, ProcessError, Program};
 use crate::observe::history::Identity;
 use crate::observe::wire_log::WireLog;
 use crate::stage::{CANARY, MARKER};
-use crate::subject::{Launch, Subject};
+use crate::subject::{Ability, Launch, Subject};
 
 /// What an environment has, whatever its subject.
 #[derive(Debug, Clone, PartialEq)]
@@ -509,6 +509,11 @@ impl Environment {
     /// Whether the hub ran before this environment, with whatever it was told then.
     pub fn is_attached(&self) -> bool {
         matches!(self.launch.subject, Subject::Attach(_))
+    }
+
+    /// Whether its hub has an ability.
+    pub fn can(&self, ability: Ability) -> bool {
+        self.launch.can(ability)
     }
 
     /// What the environment has.

@@ -10,13 +10,13 @@ use harness::observe::monitors::{self, Monitor};
 use harness::outcome::{SmallestCase, Violation, Waited};
 use harness::runner::Test;
 use harness::stage::{Stage, StageError};
-use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::ground;
 use super::judgement::{self, Promise, Tolerance};
 use crate::declare;
+use crate::property::steps;
 use step::{Fate, LANES, Step, Whom};
 use trial::{Drained, Trial};
 
@@ -71,7 +71,7 @@ fn ordeals(hub: u32, receivers: u32, link: u32) -> BoxedStrategy<Vec<Step>> {
         2 * link => Just(Step::Mend),
         1 => Just(Step::Switch),
     ];
-    vec(step, 4..=10).boxed()
+    steps(step, 4..=10).boxed()
 }
 
 async fn play(stage: &mut Stage, steps: &[Step]) -> Result<Option<Violation>, StageError> {
