@@ -65,6 +65,8 @@ where
     for case in 0..worker.cases() {
         let value = draws.step(Step::Fresh).await.expect("strategies here reject nothing, so they always draw a case");
         if let Some(found) = play(worker.stage().await?, &value).await? {
+            // What is seen only once leaves this as its evidence.
+            worker.keep_wire();
             let smallest = shrink(worker, &mut draws, play, failure, Failing { case: value, violation: found }).await?;
             return confirm(worker, smallest, play, polish).await;
         }

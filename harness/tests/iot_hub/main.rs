@@ -5,4 +5,5 @@ mod files;
 mod identities;
 mod messages;
 mod methods;
+mod takeover;
 mod world;
