@@ -205,7 +205,7 @@ pub async fn run(
     let jobs = if plan.launch.can(Ability::SideBySide) { plan.jobs.max(1) } else { 1 };
     let shared =
         Arc::new(Shared { launch: plan.launch, blueprint: plan.blueprint, seed: plan.seed, events: events.clone() });
-    let queue = Arc::new(Mutex::new(plan.tests.into_iter().collect::<VecDeque<_>>()));
+    let queue = Arc::new(Mutex::new(in_order(plan.tests)));
     let telling = Arc::new(Telling { repeat_test: plan.repeat_test, evidence: plan.evidence });
     let workers: Vec<_> = (0..jobs)
         .map(|number| {
@@ -234,6 +234,21 @@ pub async fn run(
     }
     let _ = events.send(Event::RunFinished { duration: began.elapsed() });
     failure.map_or(Ok(()), Err)
+}
+
+/// How many others come between two tests that take long.
+const APART: usize = 10;
+
+/// As planned, but what takes long comes early, or one worker would be at it when the others are done. It does not come
+/// at once, so that the share of cases judged tells from the beginning how far the run is.
+fn in_order(tests: Vec<(Test, u64)>) -> VecDeque<(Test, u64)> {
+    let (long, others): (Vec<_>, Vec<_>) =
+        tests.into_iter().partition(|(test, cases)| *cases > 0 && test.needs.contains(&Ability::Restart));
+    let mut queue = VecDeque::from(others);
+    for (number, test) in long.into_iter().enumerate() {
+        queue.insert((number * APART).min(queue.len()), test);
+    }
+    queue
 }
 
 struct Telling {
