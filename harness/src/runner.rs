@@ -352,3 +352,37 @@ fn planned(test: &Test, cases: u64) -> PlannedTest {
 
 /// How long a run may take at most to clean up after it was told to stop.
 pub const CLEAN_UP: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn test(name: &str, needs: Vec<Ability>, cases: u64) -> (Test, u64) {
+        let body: Body = Box::new(|_| Box::pin(std::future::ready(Ok(Outcome::Conforms))));
+        let test = Test {
+            name: name.to_owned(),
+            suite: "any",
+            requirements: Vec::new(),
+            needs,
+            weight: 1,
+            profile: Profile::Quick,
+            body,
+        };
+        (test, cases)
+    }
+
+    #[test]
+    fn what_takes_long_comes_early_and_nothing_else_moves() {
+        let quick = (0..15).map(|number| test(&format!("quick {number}"), Vec::new(), 100));
+        let long = ["kills", "outages"].map(|name| test(name, vec![Ability::Restart], 44));
+        let restart = test("one restart", vec![Ability::Restart], 0);
+        let planned = quick.chain([restart]).chain(long).collect();
+        let names: Vec<String> = in_order(planned).into_iter().map(|(test, _)| test.name).collect();
+        let at = |name: &str| names.iter().position(|known| known == name);
+        assert_eq!((at("kills"), at("outages"), names.len()), (Some(0), Some(APART), 18));
+        let others: Vec<&String> = names.iter().filter(|name| !["kills", "outages"].contains(&name.as_str())).collect();
+        let mut expected: Vec<String> = (0..15).map(|number| format!("quick {number}")).collect();
+        expected.push("one restart".to_owned());
+        assert!(others.into_iter().eq(&expected));
+    }
+}
