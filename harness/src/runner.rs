@@ -205,7 +205,9 @@ pub async fn run(
     let jobs = if plan.launch.can(Ability::SideBySide) { plan.jobs.max(1) } else { 1 };
     let shared =
         Arc::new(Shared { launch: plan.launch, blueprint: plan.blueprint, seed: plan.seed, events: events.clone() });
-    let queue = Arc::new(Mutex::new(in_order(plan.tests)));
+    // A worker alone keeps nobody waiting.
+    let tests = if jobs > 1 { in_order(plan.tests) } else { plan.tests.into() };
+    let queue = Arc::new(Mutex::new(tests));
     let telling = Arc::new(Telling { repeat_test: plan.repeat_test, evidence: plan.evidence });
     let workers: Vec<_> = (0..jobs)
         .map(|number| {
