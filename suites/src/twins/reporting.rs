@@ -184,9 +184,7 @@ async fn meanwhile(stage: &mut Stage) -> Told {
     let mut tale = Tale::about("TWIN-RPT-04");
     let actor = Actor::enter(stage, ALPHA).await?;
     let iot_hub = stage.environment().iot_hub();
-    let settled = json!({ "settled": ground::tick() });
-    actor.report(&mut tale, &settled).await?;
-    comes_to_have(&mut tale, stage, ALPHA, "TWIN-RPT-04", &settled).await?;
+    nothing_pending(&mut tale, stage, &actor).await?;
     tokio::time::sleep(QUIET).await;
     let slow = iot_hub.impose("delay", ALPHA.concerned(), SLOW).await?;
     let (first, second) = (ground::tick(), ground::tick());
