@@ -63,6 +63,7 @@ pub(super) fn environment(launch: &Launch, blueprint: &Blueprint, file: &Path) -
         modules: Vec::new(),
         hub: None,
         hub_starts: 0,
+        was_ready: false,
         wire: WireLog::new(),
     })
 }
