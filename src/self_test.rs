@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::BROKEN;
 use crate::selection::{self, CASES};
-use crate::test::{fresh_seed, stop_on_signals, two_for_each_core};
+use crate::test::{fresh_seed, stop_on_signals, three_for_each_core};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -74,7 +74,7 @@ async fn plant_all(arguments: Arguments) -> anyhow::Result<ExitCode> {
         total,
     });
     crate::say(&format!("{total} faults to plant, seed {seed:x}\n"));
-    let jobs = arguments.jobs.unwrap_or_else(two_for_each_core).max(1);
+    let jobs = arguments.jobs.unwrap_or_else(three_for_each_core).max(1);
     let workers: Vec<_> = (0..jobs).map(|_| tokio::spawn(work(shared.clone(), stop.clone()))).collect();
     for worker in workers {
         worker.await.context("a worker panicked")?;

@@ -29,7 +29,7 @@ use crate::engine::process::{Process, ProcessError, Program};
 use crate::observe::history::Identity;
 use crate::observe::wire_log::WireLog;
 use crate::stage::{CANARY, MARKER};
-use crate::subject::{Launch, Subject};
+use crate::subject::{Ability, Launch, Subject};
 use crate::transport::Transport;
 
 /// What an environment has, whatever its subject.
@@ -95,6 +95,7 @@ pub struct Environment {
     modules: Vec<Process>,
     hub: Option<Process>,
     hub_starts: usize,
+    was_ready: bool,
     wire: WireLog,
 }
 
@@ -199,6 +200,7 @@ impl Environment {
             modules: Vec::new(),
             hub: None,
             hub_starts: 0,
+            was_ready: false,
             wire: WireLog::new(),
         })
     }
@@ -257,13 +259,26 @@ impl Environment {
         let Some(waited) = waited else {
             let hub = self.hub.as_mut().expect("only a started hub ends");
             let status = hub.end(deadline::STOP).await.ok().flatten();
-            return Err(hub.ended(status).into());
+            let error = hub.ended(status).into();
+            return Err(self.of_the_hub(error));
         };
-        waited.map_err(|source| StartError::HubNotReady {
-            source,
-            log: self.hub.as_ref().map(|hub| hub.log().to_owned()).unwrap_or_default(),
-            tail: self.hub.as_ref().map(Process::tail).unwrap_or_default(),
-        })
+        waited.map_err(|source| {
+            self.of_the_hub(StartError::HubNotReady {
+                source,
+                log: self.hub.as_ref().map(|hub| hub.log().to_owned()).unwrap_or_default(),
+                tail: self.hub.as_ref().map(Process::tail).unwrap_or_default(),
+            })
+        })?;
+        self.was_ready = true;
+        Ok(())
+    }
+
+    /// Whose failure it is that the hub is not ready. One that never was may be told the wrong things by the harness.
+    fn of_the_hub(&self, error: StartError) -> StartError {
+        match self.was_ready || self.launch.plant.is_some() {
+            true => StartError::HubFailed(Box::new(error)),
+            false => error,
+        }
     }
 
     /// Kills the hub: SIGKILL.
@@ -634,6 +649,11 @@ impl Environment {
         self.transport
     }
 
+    /// Whether its hub has an ability.
+    pub fn can(&self, ability: Ability) -> bool {
+        self.launch.can(ability)
+    }
+
     /// What the environment has.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
@@ -819,6 +839,10 @@ pub enum StartError {
     /// A simulator did not start.
     #[error(transparent)]
     Process(Box<ProcessError>),
+    /// A hub that was ready before in the same world, or has a fault planted, did not become ready: nobody's doing but
+    /// its own.
+    #[error(transparent)]
+    HubFailed(Box<StartError>),
     /// The hub did not become ready.
     #[error("the hub is not ready: {source}; its log is {}{tail}", .log.display())]
     HubNotReady {
@@ -851,7 +875,7 @@ impl From<ProcessError> for StartError {
 impl StartError {
     /// Whether the harness failed, and not the hub.
     pub fn is_harness_failure(&self) -> bool {
-        // A hub that never becomes ready is reported like a harness that is broken: there is nothing to judge.
-        true
+        // A hub that never was ready is reported like a harness that is broken: there is nothing to judge.
+        !matches!(self, StartError::HubFailed(_))
     }
 }

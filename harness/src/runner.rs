@@ -225,7 +225,10 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<(), StageError> {
     let began = Instant::now();
-    let queue: VecDeque<Turn> = turns(plan.tests, &plan.transports).collect();
+    let turns: Vec<Turn> = turns(plan.tests, &plan.transports).collect();
+    let jobs = if plan.launch.can(Ability::SideBySide) { plan.jobs.max(1) } else { 1 };
+    // A worker alone keeps nobody waiting.
+    let queue = if jobs > 1 { in_order(turns) } else { turns.into() };
     let planned = queue.iter().map(Turn::planned).collect();
     let _ = events.send(Event::RunStarted {
         subject: plan.launch.subject.to_string(),
@@ -235,7 +238,6 @@ pub async fn run(
         at: SystemTime::now(),
         tests: planned,
     });
-    let jobs = if plan.launch.can(Ability::SideBySide) { plan.jobs.max(1) } else { 1 };
     let shared =
         Arc::new(Shared { launch: plan.launch, blueprint: plan.blueprint, seed: plan.seed, events: events.clone() });
     let queue = Arc::new(Mutex::new(queue));
@@ -268,6 +270,21 @@ pub async fn run(
     }
     let _ = events.send(Event::RunFinished { duration: began.elapsed() });
     failure.map_or(Ok(()), Err)
+}
+
+/// How many others come between two tests that take long.
+const APART: usize = 10;
+
+/// As planned, but what takes long comes early, or one worker would be at it when the others are done. It does not come
+/// at once, so that the share of cases judged tells from the beginning how far the run is.
+fn in_order(turns: Vec<Turn>) -> VecDeque<Turn> {
+    let (long, others): (Vec<_>, Vec<_>) =
+        turns.into_iter().partition(|turn| turn.cases > 0 && turn.test.needs.contains(&Ability::Restart));
+    let mut queue = VecDeque::from(others);
+    for (number, turn) in long.into_iter().enumerate() {
+        queue.insert((number * APART).min(queue.len()), turn);
+    }
+    queue
 }
 
 struct Telling {
@@ -391,3 +408,38 @@ fn turns(tests: Vec<(Test, u64)>, transports: &[Transport]) -> impl Iterator<Ite
 
 /// How long a run may take at most to clean up after it was told to stop.
 pub const CLEAN_UP: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(name: &str, needs: Vec<Ability>, cases: u64) -> Turn {
+        let body: Body = Arc::new(|_| Box::pin(std::future::ready(Ok(Outcome::Conforms))));
+        let test = Test {
+            name: name.to_owned(),
+            suite: "any",
+            requirements: Vec::new(),
+            needs,
+            weight: 1,
+            profile: Profile::Quick,
+            transports: &[Transport::Mqtt],
+            body,
+        };
+        Turn { test, transport: Transport::Mqtt, cases }
+    }
+
+    #[test]
+    fn what_takes_long_comes_early_and_nothing_else_moves() {
+        let quick = (0..15).map(|number| turn(&format!("quick {number}"), Vec::new(), 100));
+        let long = ["kills", "outages"].map(|name| turn(name, vec![Ability::Restart], 44));
+        let restart = turn("one restart", vec![Ability::Restart], 0);
+        let planned = quick.chain([restart]).chain(long).collect();
+        let names: Vec<String> = in_order(planned).into_iter().map(|turn| turn.test.name).collect();
+        let at = |name: &str| names.iter().position(|known| known == name);
+        assert_eq!((at("kills"), at("outages"), names.len()), (Some(0), Some(APART), 18));
+        let others: Vec<&String> = names.iter().filter(|name| !["kills", "outages"].contains(&name.as_str())).collect();
+        let mut expected: Vec<String> = (0..15).map(|number| format!("quick {number}")).collect();
+        expected.push("one restart".to_owned());
+        assert!(others.into_iter().eq(&expected));
+    }
+}

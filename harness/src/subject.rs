@@ -27,6 +27,8 @@ pub enum Ability {
     Pause,
     /// A planted fault can be named at its start.
     Plant,
+    /// A setting of edgecert's own makes it do every few seconds what the product does every few minutes.
+    Hasten,
 }
 
 impl Ability {
@@ -37,6 +39,7 @@ impl Ability {
             Ability::Restart => "restart",
             Ability::Pause => "pause",
             Ability::Plant => "plant",
+            Ability::Hasten => "hasten",
         }
     }
 }

@@ -11,6 +11,10 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokio::sync::oneshot;
 
+pub use steps::steps;
+
+mod steps;
+
 /// Plays one case on a stage and judges it: `None` when the claim held.
 pub type Play<T> = for<'a> fn(&'a mut Stage, &'a T) -> BoxFuture<'a, Result<Option<Violation>, StageError>>;
 
@@ -29,7 +33,7 @@ pub fn as_found<'a, T>(
 /// How long the search for a smaller case may go on.
 const SHRINKING: Duration = Duration::from_secs(12);
 /// The same, when each attempt gets a fresh stage.
-const SHRINKING_AFRESH: Duration = Duration::from_secs(40);
+const SHRINKING_AFRESH: Duration = Duration::from_secs(120);
 
 /// What a case leaves behind when it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +65,8 @@ where
     for case in 0..worker.cases() {
         let value = draws.step(Step::Fresh).await.expect("strategies here reject nothing, so they always draw a case");
         if let Some(found) = play(worker.stage().await?, &value).await? {
+            // What is seen only once leaves this as its evidence.
+            worker.keep_wire();
             let smallest = shrink(worker, &mut draws, play, failure, Failing { case: value, violation: found }).await?;
             return confirm(worker, smallest, play, polish).await;
         }

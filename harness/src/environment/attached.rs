@@ -71,6 +71,7 @@ pub(super) fn environment(
         modules: Vec::new(),
         hub: None,
         hub_starts: 0,
+        was_ready: false,
         wire: WireLog::new(),
     })
 }

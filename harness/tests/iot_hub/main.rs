@@ -7,4 +7,5 @@ mod files;
 mod identities;
 mod messages;
 mod methods;
+mod takeover;
 mod world;

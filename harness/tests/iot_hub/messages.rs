@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use harness::client::iot_hub::{CloudMessage, DeliveryLimits, MessageState};
+use harness::client::iot_hub::{CloudMessage, Concerns, DeliveryLimits, MessageState};
+use harness::client::raw_mqtt::packet;
 use harness::deadline::ACKNOWLEDGEMENT;
 
 use crate::world::{EDGE, World};
@@ -62,6 +63,25 @@ async fn a_message_without_a_puback_comes_again_until_it_is_exhausted() {
         assert!(line.next().await.topic.contains("%24.mid=m2&"));
     }
     assert_eq!(states(&world).await[0], (MessageState::Exhausted, 3));
+}
+
+/// Looking at the queue ends the lock, while the connection is busy with something else.
+#[tokio::test]
+async fn a_message_comes_again_whoever_saw_its_lock_end() {
+    let world = World::new().await;
+    world.iot_hub.create_identity("leaf", None).await.unwrap();
+    let limits = DeliveryLimits { lock_ms: Some(300), ..DeliveryLimits::default() };
+    world.iot_hub.limit_deliveries(&limits).await.unwrap();
+    let mut line = world.line("leaf", None, &[FILTER]).await;
+    world.iot_hub.impose("delay", Concerns::Everyone, Duration::from_secs(1)).await.unwrap();
+    send(&world, "m1").await;
+    line.next().await;
+    line.raw.write(&packet::PINGREQ).await;
+    while states(&world).await != [(MessageState::Enqueued, 1)] {
+        tokio::task::yield_now().await;
+    }
+    assert!(line.raw.read(ACKNOWLEDGEMENT).await.unwrap().unwrap().is_pingresp());
+    assert!(line.next().await.topic.contains("%24.mid=m1&"));
 }
 
 #[tokio::test]

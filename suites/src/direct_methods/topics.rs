@@ -134,7 +134,9 @@ async fn ignored(worker: &mut Worker) -> Result<Outcome, StageError> {
     match pump.next(deadline::METHOD).await {
         Ok(request) => {
             pump.answer(&request.id, "200", "1").await?;
-            pump.answer(&request.id, "201", "2").await?;
+            if let Err(error) = pump.answer(&request.id, "201", "2").await {
+                return Ok(ended(Some(broken("MQTT-DM-06", "PUBACK", error.to_string(), &steps))));
+            }
         }
         Err(observed) => return Ok(ended(Some(broken("METHOD-RCV-01", "a request", observed, &steps)))),
     }
@@ -187,10 +189,17 @@ async fn ignored(worker: &mut Worker) -> Result<Outcome, StageError> {
     if found.is_some() {
         return Ok(ended(found));
     }
-    pump.answer(&second_request.id, "203", "1").await?;
     steps.push("module pump answers the second call once more, and is called a third time".to_owned());
-    let nothing = nothing_else(environment, &https, &mut pump).await?;
-    Ok(ended(nothing.err().map(|observed| broken("METHOD-INV-18", "the third call is as any other", observed, &steps))))
+    if let Err(error) = pump.answer(&second_request.id, "203", "1").await {
+        return Ok(ended(Some(broken("MQTT-DM-06", "PUBACK", error.to_string(), &steps))));
+    }
+    let nothing = nothing_else(environment, &https, &mut pump).await;
+    if let Some(why) = pump.client.ended().or_else(|| valve.client.ended()) {
+        return Ok(ended(Some(broken("MQTT-DM-06", "both stay connected", why, &steps))));
+    }
+    Ok(ended(
+        nothing?.err().map(|observed| broken("METHOD-INV-18", "the third call is as any other", observed, &steps)),
+    ))
 }
 
 async fn no_topic(worker: &mut Worker) -> Result<Outcome, StageError> {

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use harness::client::raw_mqtt::RawMqtt;
-use harness::deadline;
 use harness::environment::{Credential, Environment};
 use harness::observe::history::Identity;
 use harness::outcome::Outcome;
@@ -13,6 +12,7 @@ use harness::stage::StageError;
 
 use crate::course::{broken, ended};
 use crate::declare::fixed;
+use crate::mqtt_head::authentication::second_look;
 use crate::mqtt_head::authentication::token::Token;
 use crate::mqtt_head::guest::{GUEST, VISITOR, device, enter, module};
 
@@ -53,7 +53,7 @@ async fn renewed(worker: &mut Worker) -> Result<Outcome, StageError> {
         "leaf device visitor connects with a token whose grace ends in 2 s, and is closed after that".to_owned(),
     ];
     // Both are pinged, so that no limit of keep alive has a part in this.
-    let closed = deadline::REAUTHENTICATION.wait("the hub to close leaf device visitor's connection", async {
+    let closed = second_look(environment).wait("the hub to close leaf device visitor's connection", async {
         while matches!(witness.ping().await, Ok(Some(_))) {
             tokio::time::sleep(Duration::from_millis(200)).await;
             if !matches!(newer.ping().await, Ok(Some(_))) {

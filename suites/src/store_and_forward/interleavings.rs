@@ -5,18 +5,19 @@
 //! - `trial`: doing it.
 
 use harness::deadline;
+use harness::environment::StartError;
 use harness::observe::history::Place;
 use harness::observe::monitors::{self, Monitor};
 use harness::outcome::{SmallestCase, Violation, Waited};
 use harness::runner::Test;
 use harness::stage::{Stage, StageError};
-use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::ground;
 use super::judgement::{self, Promise, Tolerance};
 use crate::declare;
+use crate::property::steps;
 use step::{Fate, LANES, Step, Whom};
 use trial::{Drained, Trial};
 
@@ -71,16 +72,15 @@ fn ordeals(hub: u32, receivers: u32, link: u32) -> BoxedStrategy<Vec<Step>> {
         2 * link => Just(Step::Mend),
         1 => Just(Step::Switch),
     ];
-    vec(step, 4..=10).boxed()
+    steps(step, 4..=10).boxed()
 }
 
 async fn play(stage: &mut Stage, steps: &[Step]) -> Result<Option<Violation>, StageError> {
     let mut trial = Trial::begin(stage).await?;
-    for step in steps {
-        trial.take(step).await?;
-    }
-    trial.restore().await?;
-    let drained = trial.drain().await?;
+    let drained = match course(&mut trial, steps).await {
+        Err(StageError::Start(why @ StartError::HubFailed(_))) => Drained::HubGone(why.to_string()),
+        ended => ended?,
+    };
     let device = trial.edge_device();
     let (history, story) = trial.end().await;
     let violation = |requirement: &str, expected: String, observed: String, mark: Option<&str>| Violation {
@@ -95,6 +95,10 @@ async fn play(stage: &mut Stage, steps: &[Step]) -> Result<Option<Violation>, St
         timeline: history.timeline(|delivered| mark.is_some() && delivered.mark() == mark),
         waited: None,
     };
+    if let Drained::HubGone(observed) = drained {
+        let expected = "a hub that was stopped or killed starts again with what it had stored".to_owned();
+        return Ok(Some(violation("ROUTE-SF-08", expected, observed, None)));
+    }
     if let Some(found) = judgement::judge(&story, Tolerance::default()) {
         // What is still on its way is not lost; that it stays on its way is said below.
         if found.promise != Promise::Loss || matches!(drained, Drained::All | Drained::Lost(_)) {
@@ -110,7 +114,7 @@ async fn play(stage: &mut Stage, steps: &[Step]) -> Result<Option<Violation>, St
         }
     }
     Ok(match drained {
-        Drained::All => None,
+        Drained::All | Drained::HubGone(_) => None,
         Drained::Lost(observed) => {
             let expected = "a message sent at the end, with nothing in the way, arrives".to_owned();
             Some(violation("ROUTE-SF-04", expected, observed, None))
@@ -123,6 +127,15 @@ async fn play(stage: &mut Stage, steps: &[Step]) -> Result<Option<Violation>, St
             Some(stuck)
         }
     })
+}
+
+/// Takes the steps, and then has everything delivered.
+async fn course(trial: &mut Trial<'_>, steps: &[Step]) -> Result<Drained, StageError> {
+    for step in steps {
+        trial.take(step).await?;
+    }
+    trial.restore().await?;
+    trial.drain().await
 }
 
 /// The requirement a promise stands in.

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use super::ground::{self, Going};
 use super::tale;
 use crate::declare;
+use crate::property::steps;
 use step::{PARTIES, Step};
 use trial::Trial;
 
@@ -77,7 +78,7 @@ fn ordeals(link: u32, hub: u32) -> BoxedStrategy<Vec<Step>> {
         (hub, (who, reported(), going).prop_map(|(by, patch, going)| Step::Race { by, patch, going }).boxed()),
     ];
     let step = Union::new_weighted(step.into_iter().filter(|(weight, _)| *weight > 0).collect());
-    vec(step, 3..=9).boxed()
+    steps(step, 3..=9).boxed()
 }
 
 /// Patches of a client. A name that has been an object stays one: of `1` and then `{"x":1}`, gathered into one patch,

@@ -66,6 +66,7 @@ async fn answered(stage: &mut Stage) -> Told {
     let mut tale = Tale::about("TWIN-RPT-01");
     for party in [ALPHA, LEAF] {
         let actor = Actor::enter(stage, party).await?;
+        nothing_pending(&mut tale, stage, &actor).await?;
         for patch in
             [json!({"once": ground::tick(), "n": {"x": 1}}), json!({}), json!({"n": {"x": null, "y": [1.5, "ü"]}})]
         {
@@ -90,6 +91,13 @@ async fn answered(stage: &mut Stage) -> Told {
         }
     }
     Ok(())
+}
+
+/// A new patch is in the cloud, so nothing reported before is still to come.
+async fn nothing_pending(tale: &mut Tale, stage: &Stage, actor: &Actor) -> Told {
+    let mark = json!({ "mark": ground::tick() });
+    actor.report(tale, &mark).await?;
+    comes_to_have(tale, stage, actor.party, "TWIN-RPT-04", &mark).await
 }
 
 async fn unasked(stage: &mut Stage) -> Told {
@@ -126,6 +134,7 @@ async fn in_order(stage: &mut Stage) -> Told {
     const PATCHES: u64 = 30;
     let mut tale = Tale::about("TWIN-RPT-16");
     let actor = Actor::enter(stage, ALPHA).await?;
+    nothing_pending(&mut tale, stage, &actor).await?;
     let iot_hub = stage.environment().iot_hub();
     let first_call = iot_hub.next_call().await?;
     let base = ground::tick() * 1000;
@@ -183,9 +192,7 @@ async fn meanwhile(stage: &mut Stage) -> Told {
     let mut tale = Tale::about("TWIN-RPT-04");
     let actor = Actor::enter(stage, ALPHA).await?;
     let iot_hub = stage.environment().iot_hub();
-    let settled = json!({ "settled": ground::tick() });
-    actor.report(&mut tale, &settled).await?;
-    comes_to_have(&mut tale, stage, ALPHA, "TWIN-RPT-04", &settled).await?;
+    nothing_pending(&mut tale, stage, &actor).await?;
     tokio::time::sleep(QUIET).await;
     let slow = iot_hub.impose("delay", ALPHA.concerned(), SLOW).await?;
     let (first, second) = (ground::tick(), ground::tick());

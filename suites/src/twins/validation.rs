@@ -41,6 +41,12 @@ pub fn tests() -> Vec<Test> {
         ),
         fixed(
             "twins",
+            "twins::validation::names_are_looked_at_wherever_they_stand",
+            &["TWIN-VAL-03"],
+            |worker: &mut Worker| Box::pin(async move { tale::outcome(named(ground::stage(worker).await?).await) }),
+        ),
+        fixed(
+            "twins",
             "twins::validation::only_the_patch_is_measured_not_what_it_adds_to",
             &["TWIN-VAL-08"],
             |worker: &mut Worker| Box::pin(async move { tale::outcome(hoarding(ground::stage(worker).await?).await) }),
@@ -128,6 +134,15 @@ fn holds(json: &Json, such: &dyn Fn(&Json) -> bool) -> bool {
             Json::Array(elements) => elements.iter().any(|element| holds(element, such)),
             _ => false,
         }
+}
+
+async fn named(stage: &mut Stage) -> Told {
+    let below =
+        [json!({"a": {"b": {"NAME": 1}}}), json!({"a": [{"NAME": 1}]}), json!({"a": [1, [{"b": {"NAME": 1}}]]})];
+    let written = |name: &str| below.iter().map(|patch| patch.to_string().replace("NAME", name)).collect::<Vec<_>>();
+    let payloads = ["b.c", "$b", "b c", "bc"].into_iter().flat_map(written);
+    let payloads = payloads.map(|text| Payload { what: "a name with or without such a letter".to_owned(), text });
+    judge(stage, &payloads.collect::<Vec<_>>()).await
 }
 
 async fn hoarding(stage: &mut Stage) -> Told {

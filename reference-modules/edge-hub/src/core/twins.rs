@@ -193,6 +193,9 @@ impl Core {
     fn twin_read(&mut self, publish: PublishId, client: &ClientId, document: Option<Twin>, status: Option<u16>) {
         match document {
             Some(document) => {
+                if planted("DES11-missed-changes-are-told-on-return") {
+                    self.retell(client, &document);
+                }
                 self.know(client, document.clone());
                 if self.settings.strong_twin_reads {
                     let known = self.twin_of(client).known.clone().unwrap_or(document);

@@ -105,6 +105,11 @@ impl<'a> Trial<'a> {
                 let expected = format!("a call to {} at the end is all that comes to it", callee.identity);
                 return Ok(Some(self.found("METHOD-RCV-01", expected, observed)));
             }
+            // The next story begins with nobody there, as far as the hub knows too.
+            self.callees[who] = Some(callee);
+            if let Some(found) = self.leave(who, Departure::Goodbye).await? {
+                return Ok(Some(found));
+            }
         }
         for call in self.world.in_state(State::Abandoned) {
             // Whether its time ends early is the hub's to choose; that anybody else answers it is not.

@@ -136,6 +136,13 @@ async fn exchanged(stage: &mut Stage, exchange: &Exchange) -> Result<Option<Viol
         }
         Err(observed) => Some(broken("MQTT-QOS-05", "a later message", observed, &steps)),
     };
+    if found.is_none() {
+        // All was stored and delivered by now, so whatever would have been acknowledged has been.
+        let late = sender.ping().await.ok().flatten().unwrap_or_default();
+        if !late.is_empty() {
+            return Ok(Some(broken("MQTT-QOS-01", "nothing at QoS 0 is acknowledged", listed(&late), &steps)));
+        }
+    }
     let _ = (receiver.disconnect().await, sender.disconnect().await);
     Ok(found)
 }

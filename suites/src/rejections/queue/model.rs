@@ -3,8 +3,9 @@
 
 use std::fmt;
 
-use proptest::collection::vec;
 use proptest::prelude::*;
+
+use crate::property::steps;
 
 /// A sequence of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,7 +221,7 @@ pub fn cases() -> impl Strategy<Value = Case> {
         }),
         1 => Just(Vec::new()),
     ];
-    (prop::bool::weighted(0.2), opening, vec(step, 3..9)).prop_map(|(short_lock, mut steps, more)| {
+    (prop::bool::weighted(0.2), opening, steps(step, 3..=8)).prop_map(|(short_lock, mut steps, more)| {
         steps.extend(more);
         Case { short_lock, steps }
     })

@@ -22,7 +22,7 @@ pub const DEVICES: [&str; 2] = [ANNA, BERT];
 pub async fn play(stage: &mut Stage, case: &Case) -> Result<Option<Violation>, StageError> {
     post::begin(stage, if case.short_lock { SHORT_LOCK } else { LONG_LOCK }).await?;
     let from = stage.environment().iot_hub().next_call().await?;
-    let post = Post { stage, about: "C2D-05", steps: Vec::new() };
+    let post = Post { stage, about: "C2D-05", steps: Vec::new(), taken: Vec::new() };
     let mut trial = Trial {
         post,
         short_lock: case.short_lock,

@@ -3,12 +3,22 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::ground::{ALPHA, BETA, Going, LEAF, Party};
 
 /// Who takes part.
 pub const PARTIES: [Party; 3] = [ALPHA, LEAF, BETA];
+
+/// What each twin desires at the beginning.
+pub fn desired() -> Value {
+    json!({ "d": 1, "e": 2, "n": { "x": 1, "y": 2 } })
+}
+
+/// What each client has reported at the beginning, over whatever it reported in an ordeal before.
+pub fn reported() -> Value {
+    json!({ "a": 1, "b": 2, "n": { "x": 1, "y": 2 } })
+}
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]

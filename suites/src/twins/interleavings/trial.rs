@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::super::ground::{self, Actor, Going, Party, Twin, cloud, desire, document, reported_in_cloud, shown};
 use super::super::tale::{Tale, Told};
 use super::model::{Broken, Own};
-use super::step::{END, PARTIES, Step};
+use super::step::{self, END, PARTIES, Step};
 use crate::oracle::twin;
 
 /// How late a slow cloud answers.
@@ -49,11 +49,12 @@ struct Member {
 }
 
 impl<'s> Trial<'s> {
-    /// Everybody connects, reads, and sees what the cloud has.
+    /// Everybody connects and reads, and all twins become the same as at the beginning of every ordeal: one that fails
+    /// shall need nothing that was there before.
     pub async fn begin(stage: &'s mut Stage) -> Told<Trial<'s>> {
-        let tale = Tale::about("TWIN-RPT-05").with_reads("TWIN-GET-08");
         let from = stage.environment().iot_hub().next_call().await?;
-        let mut trial = Trial { stage, tale, members: Vec::new(), cut: None, slow: None, from, mishap: false };
+        let mut trial =
+            Trial { stage, tale: beginning(), members: Vec::new(), cut: None, slow: None, from, mishap: false };
         for party in PARTIES {
             let there = cloud(trial.stage.environment().iot_hub(), party).await?;
             let own = Own::settled(&there);
@@ -70,8 +71,28 @@ impl<'s> Trial<'s> {
         }
         for who in 0..PARTIES.len() {
             trial.read(who).await?;
+            trial.reset(who).await?;
         }
+        trial.settle_all().await?;
+        trial.tale = beginning();
+        let (desired, reported) = (step::desired(), step::reported());
+        trial.tale.saw(
+            "harness",
+            format!("each twin has the desired properties {desired}, and the client reported {reported}"),
+        );
         Ok(trial)
+    }
+
+    async fn reset(&mut self, who: usize) -> Told {
+        let Party { device, module } = self.members[who].party;
+        let iot_hub = self.stage.environment().iot_hub();
+        iot_hub.replace_desired(device, module, step::desired()).await?;
+        let there = cloud(iot_hub, self.members[who].party).await?;
+        self.members[who].own.desired(&there.desired);
+        // Reporting costs the second that the hub waits between two updates, so it is done where it is needed.
+        let reported = document(&step::reported());
+        let known = twin::without(&twin::without(&there.reported, "$version"), "t");
+        if twin::same(&known, &reported) { Ok(()) } else { self.report(who, &step::reported()).await }
     }
 
     /// Takes one step, and looks whether anybody heard what he must not.
@@ -410,6 +431,10 @@ impl<'s> Trial<'s> {
         }
         Ok(())
     }
+}
+
+fn beginning() -> Tale {
+    Tale::about("TWIN-RPT-05").with_reads("TWIN-GET-08")
 }
 
 /// Whether a twin is what the cloud had at some moment between two looks at it.

@@ -65,11 +65,17 @@ impl Core {
         }
     }
 
+    /// Tells a client that reads what has changed since it read last, as a change: only a planted fault does.
+    pub(super) fn retell(&mut self, client: &ClientId, document: &Twin) {
+        let Some(before) = self.twin_of(client).read.replace(document.clone()) else { return };
+        let changes = diff(&before.desired, &document.desired);
+        if changes != Json::Object(Vec::new()) {
+            self.tell_desired(client, version_of(&document.desired), Bytes::from(changes.compact()));
+        }
+    }
+
     /// A client subscribes to changes, which tells it nothing by itself.
     pub(in crate::core) fn desired_subscribed(&mut self, client: &ClientId) {
-        if planted("DES11-missed-changes-are-told-on-return") {
-            self.ask_for_twin(client.clone(), Purpose::CatchUp);
-        }
         if planted("DES05-subscribing-brings-the-document") {
             match self.twin_of(client).known.clone() {
                 Some(known) => self.tell_desired(client, version_of(&known.desired), known.desired.compact().into()),

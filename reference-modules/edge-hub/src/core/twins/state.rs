@@ -21,6 +21,8 @@ pub(crate) struct ClientTwin {
     pub(crate) since: Option<Json>,
     /// Read the document when it has arrived.
     pub(crate) read_behind: bool,
+    /// What the client read last: only a planted fault remembers it.
+    pub(crate) read: Option<Twin>,
 }
 
 impl ClientTwin {
