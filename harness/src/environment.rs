@@ -51,6 +51,8 @@ pub struct Blueprint {
     pub settings: Vec<(String, String)>,
     /// How many entries the simulated IoT Hub keeps in its records; all when there is no limit.
     pub keep_records: Option<usize>,
+    /// Who speaks something of its own, whatever the others speak.
+    pub speakers: BTreeMap<Identity, Transport>,
 }
 
 impl Blueprint {
@@ -71,6 +73,7 @@ impl Blueprint {
             desired: None,
             settings: Vec::new(),
             keep_records: None,
+            speakers: BTreeMap::new(),
         }
     }
 }
@@ -379,15 +382,28 @@ impl Environment {
         }
     }
 
-    /// Connects an identity to the hub, over the environment's transport and without anything of an earlier session.
+    /// Connects an identity to the hub, over what it speaks and without anything of an earlier session.
     ///
     /// # Errors
     /// [`ConnectError`] when it is not accepted.
     pub async fn connect(&self, identity: &Identity) -> Result<HubClient, ConnectError> {
-        HubClient::connect(match self.transport {
-            Transport::Mqtt | Transport::MqttWs => hub_client::Login::Mqtt(self.login(identity)),
-            Transport::Amqp => hub_client::Login::Amqp(self.amqp_login(identity, self.over_tls())),
-            Transport::AmqpWs => hub_client::Login::Amqp(self.amqp_login(identity, self.over_websocket())),
+        let own = self.blueprint.speakers.get(identity).copied();
+        self.connect_over(identity, own.unwrap_or(self.transport)).await
+    }
+
+    /// As [`Environment::connect`], over this transport.
+    ///
+    /// # Errors
+    /// As [`Environment::connect`].
+    pub async fn connect_over(&self, identity: &Identity, transport: Transport) -> Result<HubClient, ConnectError> {
+        let carrier = match transport {
+            Transport::Mqtt => Carrier::Tls(self.mqtt_address()),
+            Transport::Amqp => self.over_tls(),
+            Transport::MqttWs | Transport::AmqpWs => self.over_websocket(),
+        };
+        HubClient::connect(match transport.is_mqtt() {
+            true => hub_client::Login::Mqtt(Login { carrier, ..self.login(identity) }),
+            false => hub_client::Login::Amqp(self.amqp_login(identity, carrier)),
         })
         .await
     }

@@ -13,7 +13,7 @@ use harness::runner::Test;
 mod absence;
 mod answers;
 mod callers;
-mod cloud;
+pub(crate) mod cloud;
 pub(crate) mod ground;
 mod interleavings;
 mod offline;

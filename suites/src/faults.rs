@@ -57,6 +57,7 @@ pub fn all() -> Result<Vec<Fault>, String> {
         ("cloud_to_device.toml", include_str!("../faults/cloud_to_device.toml")),
         ("identity.toml", include_str!("../faults/identity.toml")),
         ("amqp_head.toml", include_str!("../faults/amqp_head.toml")),
+        ("cross_protocol.toml", include_str!("../faults/cross_protocol.toml")),
     ];
     let mut faults = Vec::new();
     for (name, text) in files {

@@ -4,6 +4,7 @@
 pub mod amqp_frame;
 mod bag;
 mod condition;
+pub mod letter;
 mod message;
 pub mod method;
 pub mod mqtt_packet;

@@ -1,7 +1,7 @@
 //! What must hold: requirements, models, properties, examples, planted faults. Nothing here depends on a subject.
 //!
 //! - `requirements/*.toml`, `faults/*.toml`, `examples/*.toml`: data. [`catalogue`] and [`faults`] read it.
-//! - [`routing`], [`telemetry`], [`mqtt_head`], [`amqp_head`], [`store_and_forward`]: the suites; [`deployment`]: the tests of a manifest somebody brings along.
+//! - [`routing`], [`telemetry`], [`mqtt_head`], [`amqp_head`], [`cross_protocol`], [`store_and_forward`]: the suites; [`deployment`]: the tests of a manifest somebody brings along.
 //! - [`scene`], [`refusal`], [`course`]: the forms a case can take, and how each is judged.
 //! - [`property`], [`generate`]: generated cases. [`model`] and [`oracle`]: what must come of them.
 //! - [`soak`]: long runs of one kind of trouble, commands of their own.
@@ -9,6 +9,7 @@
 
 pub mod amqp_head;
 pub mod course;
+pub mod cross_protocol;
 pub mod declare;
 pub mod deployment;
 pub mod direct_methods;
@@ -36,7 +37,7 @@ use harness::requirement::{Catalogue, CatalogueError};
 use harness::runner::Test;
 
 /// The suites, each with one sentence about it.
-pub const SUITES: [(&str, &str); 9] = [
+pub const SUITES: [(&str, &str); 10] = [
     ("routing", "configuration, sources, sinks, the condition language, fan-out, live changes: where a message goes"),
     ("telemetry", "topics, property bag, system properties, sender and body: what a message is when it arrives"),
     ("mqtt_head", "connecting, authentication, sessions, subscribing, limits and faults: what the protocol head does"),
@@ -48,6 +49,7 @@ pub const SUITES: [(&str, &str); 9] = [
     ),
     ("direct_methods", "who may call whom, over HTTPS and from the cloud, and what exactly the caller gets"),
     ("rejections", "cloud-to-device messages and file upload: refused to modules, given to leaf devices"),
+    ("cross_protocol", "messages, twins, methods and takeover between clients that speak different protocols"),
     ("identity", "who may act as whom, and what becomes of a client whose identity changes"),
 ];
 
@@ -62,6 +64,7 @@ pub fn catalogue() -> Result<Catalogue, CatalogueError> {
         ("mqtt_connect.toml", include_str!("../requirements/mqtt_connect.toml")),
         ("mqtt_packets.toml", include_str!("../requirements/mqtt_packets.toml")),
         ("amqp_head.toml", include_str!("../requirements/amqp_head.toml")),
+        ("cross_protocol.toml", include_str!("../requirements/cross_protocol.toml")),
         ("store_and_forward.toml", include_str!("../requirements/store_and_forward.toml")),
         ("twins.toml", include_str!("../requirements/twins.toml")),
         ("direct_methods.toml", include_str!("../requirements/direct_methods.toml")),
@@ -82,6 +85,7 @@ pub fn tests() -> Vec<Test> {
     tests.extend(twins::tests());
     tests.extend(direct_methods::tests());
     tests.extend(rejections::tests());
+    tests.extend(cross_protocol::tests());
     tests.extend(identity::tests());
     tests
 }

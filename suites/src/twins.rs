@@ -9,13 +9,13 @@
 use harness::runner::Test;
 
 mod desired;
-mod ground;
+pub(crate) mod ground;
 mod interleavings;
 mod isolation;
 mod offline;
 mod reading;
 mod reporting;
-mod tale;
+pub(crate) mod tale;
 mod validation;
 mod wire;
 

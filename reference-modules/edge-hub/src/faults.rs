@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 mod amqp_head;
 mod cloud_to_device;
+mod cross_protocol;
 mod direct_methods;
 mod identity;
 mod language;
@@ -33,6 +34,7 @@ pub fn all() -> impl Iterator<Item = &'static str> {
         cloud_to_device::IDS,
         identity::IDS,
         amqp_head::IDS,
+        cross_protocol::IDS,
     ]
     .into_iter()
     .flatten()

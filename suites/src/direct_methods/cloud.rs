@@ -87,7 +87,7 @@ fn named<'a>(environment: &'a Environment, identity: &'a Identity) -> (&'a str, 
 }
 
 /// Calls a method from the cloud, which waits for the client to listen.
-async fn invoke(
+pub(crate) async fn invoke(
     environment: &Environment,
     target: &Identity,
     name: &str,

@@ -1,7 +1,5 @@
 //! What arrives at an input and in the cloud. Covers MQTT-DLV, and what every history must show.
 
-use std::collections::BTreeMap;
-
 use harness::deadline;
 use harness::observe::history::{History, Identity, Place};
 use harness::outcome::Outcome;
@@ -14,6 +12,7 @@ use serde_json::json;
 
 use crate::course::{broken, ended, on, probe, reached, routes};
 use crate::declare::{self, fixed};
+use crate::generate::letter;
 use crate::scene::{self, Scene};
 
 /// All tests of this section.
@@ -71,66 +70,14 @@ fn sender() -> impl Strategy<Value = (Identity, Option<String>)> {
     ]
 }
 
-fn text() -> impl Strategy<Value = String> {
-    prop_oneof![
-        4 => "[a-zA-Z0-9 ._~-]{1,12}",
-        3 => select(vec!["a b", "ü", "日本", "%25", "+", "a+b", "&=", "a/b", "#", "?", "$x", "'\"", "%zz", "\u{1F600}"]).prop_map(str::to_owned),
-        1 => "\\PC{1,20}",
-    ]
-}
-
-fn body() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![
-        1 => Just(Vec::new()),
-        5 => vec(any::<u8>(), 1..200),
-        1 => vec(any::<u8>(), 1_000..5_000),
-        1 => (65_530..70_000_usize, any::<u8>()).prop_map(|(length, byte)| vec![byte; length]),
-    ]
-}
-
 fn messages() -> impl Strategy<Value = Scene> {
-    let properties = proptest::collection::btree_map(
-        "[a-zA-Z][a-zA-Z0-9 _.ü+&=/%-]{0,10}",
-        proptest::option::weighted(0.85, text()),
-        0..5,
-    );
-    let system = proptest::sample::subsequence(
-        vec!["messageId", "cid", "userId", "to", "contentType", "contentEncoding", "messageSchema", "dt-subject"],
-        0..=8,
-    );
-    let one = (sender(), properties, system, vec(text(), 8), body()).prop_map(
-        |((by, output), properties, system, values, body)| {
-            let system = system.into_iter().map(str::to_owned).zip(values.into_iter().map(Some)).collect();
-            (by, Outgoing { output, properties: unlike(properties), system, body: body.into() })
-        },
+    let system = [
+        "messageId", "cid", "userId", "to", "contentType", "contentEncoding", "messageSchema", "dt-subject",
+    ];
+    let one = (sender(), letter::properties(), letter::system(&system), letter::body()).prop_map(
+        |((by, output), properties, system, body)| (by, Outgoing { output, properties, system, body: body.into() }),
     );
     vec(one, 1..=3).prop_map(scene_of)
-}
-
-/// Names that differ by letter case only make the product drop the message; names it takes for its own are left out.
-fn unlike(properties: BTreeMap<String, Option<String>>) -> Vec<(String, Option<String>)> {
-    let mut known = Vec::new();
-    let reserved = [
-        "mark",
-        "own",
-        "raw",
-        "ack",
-        "deviceid",
-        "moduleid",
-        "iothub-operation",
-        "mqtt-qos",
-        "mqtt-dup",
-        "mqtt-retain",
-    ];
-    properties
-        .into_iter()
-        .filter(|(name, _)| {
-            let folded = name.to_lowercase();
-            let fresh = !known.contains(&folded) && !reserved.contains(&folded.as_str());
-            known.push(folded);
-            fresh
-        })
-        .collect()
 }
 
 fn scene_of(letters: Vec<scene::Letter>) -> Scene {

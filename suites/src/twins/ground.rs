@@ -13,6 +13,7 @@ use harness::environment::{Blueprint, Credential};
 use harness::observe::history::Identity;
 use harness::runner::Worker;
 use harness::stage::{CANARY, MARKER, Stage, StageError};
+use harness::transport::Transport;
 use serde_json::{Value, json};
 
 use super::tale::{Tale, Told};
@@ -312,7 +313,15 @@ impl Actor {
     /// # Errors
     /// [`StageError`] when the hub does not let it.
     pub async fn enter(stage: &Stage, party: Party) -> Result<Self, StageError> {
-        let connected = stage.environment().connect(&party.identity()).await;
+        Self::enter_over(stage, party, stage.environment().transport()).await
+    }
+
+    /// As [`Actor::enter`], over this transport.
+    ///
+    /// # Errors
+    /// As [`Actor::enter`].
+    pub async fn enter_over(stage: &Stage, party: Party, transport: Transport) -> Result<Self, StageError> {
+        let connected = stage.environment().connect_over(&party.identity(), transport).await;
         let client = connected.map_err(|source| StageError::Connect { who: party.to_string(), source })?;
         Ok(Self { party, client: TwinClient::open(client).await? })
     }

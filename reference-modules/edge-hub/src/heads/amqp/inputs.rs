@@ -27,7 +27,9 @@ pub fn input(input: &str, envelope: &Envelope, ticket: u64) -> Parcel {
     let device = known(system::REPORTING_DEVICE_ID).or_else(|| known(system::CONNECTION_DEVICE_ID));
     let module = known(system::REPORTING_MODULE_ID).or_else(|| known(system::CONNECTION_MODULE_ID));
     for (name, value) in [("iothub-connection-device-id", device), ("iothub-connection-module-id", module)] {
-        if let Some(value) = value.filter(|_| !planted("MOD03-sender-is-not-named")) {
+        let lost = planted("MOD03-sender-is-not-named")
+            || (name.ends_with("module-id") && planted("X04-module-of-the-sender-is-lost-for-amqp"));
+        if let Some(value) = value.filter(|_| !lost) {
             annotate(&mut annotations, name, value.to_owned());
         }
     }
@@ -77,6 +79,9 @@ fn parcel(
     let mut shown = Map::new();
     let text = |text: Option<&str>| text.map_or(Value::Null, |text| Value::String(text.to_owned()));
     for (name, value) in application.iter().filter(|_| !planted("TEL06-application-properties-are-lost")) {
+        if value.is_none() && planted("X02-names-without-a-value-are-lost-for-amqp") {
+            continue;
+        }
         shown.insert(Value::String(name.clone()), text(value.as_deref()));
     }
     for (name, kept) in [
@@ -91,11 +96,12 @@ fn parcel(
     if let Some(output) = known(system::OUTPUT_NAME).filter(|_| planted("TEL04-output-name-is-shown")) {
         shown.insert(Value::String(String::from("iothub-outputname")), Value::String(output.to_owned()));
     }
+    let length = if planted("X01-long-bodies-are-cut-for-amqp") { body.len().min(65_535) } else { body.len() };
     let message = Message {
         annotations: Some(annotations),
         properties: Some(properties),
         application: Some(shown),
-        body: Some(body.clone()),
+        body: Some(body.slice(..length)),
         ..Message::default()
     };
     // As the product writes a GUID: the first three fields with their low byte first.
@@ -116,7 +122,9 @@ fn properties(system: &[Pair]) -> Properties {
         correlation_id: known(system::CORRELATION_ID).map(MessageId::String),
         content_type: symbol(system::CONTENT_TYPE),
         content_encoding: symbol(system::CONTENT_ENCODING).filter(|_| !lost),
-        absolute_expiry_time: value(system, system::EXPIRY).and_then(timestamp),
+        absolute_expiry_time: value(system, system::EXPIRY)
+            .filter(|_| !planted("X03-expiry-is-lost-for-amqp"))
+            .and_then(timestamp),
         ..Properties::default()
     }
 }

@@ -99,6 +99,10 @@ impl Connection<'_> {
                 let connection = intake.connection;
                 let publish = self.number(connection);
                 self.published.insert(publish.number, link);
+                if planted("X05-messages-of-amqp-come-twice") {
+                    let (publish, telemetry) = (self.number(connection), telemetry.clone());
+                    self.head.engine.tell(Input::Published { publish, telemetry });
+                }
                 return self.head.engine.tell(Input::Published { publish, telemetry });
             }
             let Some(delivery) = intake.waiting.pop_front() else { return };
@@ -163,6 +167,10 @@ impl Connection<'_> {
                 self.twins.insert(publish.number, asked);
                 self.head.engine.tell(Input::TwinGet { publish, client });
             }
+            (Some(Operation::Patch), Some(correlation)) if planted("X06-reports-over-amqp-are-not-kept") => {
+                self.settle(link, id, settled, ACCEPTED);
+                self.to(&identity, LinkType::TwinSending, twin::answer(&correlation, 204, &Bytes::new()));
+            }
             (Some(Operation::Patch), correlation) => {
                 let publish = self.number(connection);
                 let reporter = identity.clone();
@@ -199,7 +207,8 @@ impl Connection<'_> {
         let state = if answer.is_some() { ACCEPTED } else { rejected(None) };
         self.settle(link, delivery.id, delivery.settled, state);
         let (Some(answer), Some(client)) = (answer, self.client(identity)) else { return };
-        let status = answer.status.map(|status| status.to_string()).unwrap_or_default();
+        let status = if planted("X09-status-of-amqp-is-always-200") { Some(200) } else { answer.status };
+        let status = status.map(|status| status.to_string()).unwrap_or_default();
         let (connection, rid, payload) = (client.connection, answer.rid, answer.payload);
         self.head.engine.tell(Input::MethodAnswered { connection, rid, status, payload });
     }
@@ -268,16 +277,19 @@ impl Connection<'_> {
                     self.to(&client, LinkType::TwinSending, twin::answer(&correlation, status, &document));
                 }
             }
+            ToClient::Desired { .. } if planted("X07-changes-are-told-over-mqtt-only") => {}
             ToClient::Desired { version: _, patch } => {
                 self.to(&identity, LinkType::TwinSending, twin::changed(&patch));
             }
             ToClient::Deliver { delivery, input, envelope } => self.deliver(&identity, delivery, &input, &envelope),
             ToClient::CallMethod { rid, name, payload } => {
+                let payload = if planted("X08-callees-on-amqp-get-no-payload") { Bytes::from("null") } else { payload };
                 self.to(&identity, LinkType::MethodSending, methods::call(&rid, &name, &payload));
             }
             ToClient::DeliverFromCloud { delivery, to, message } => {
                 self.deliver_from_cloud(&identity, delivery, &to, &message);
             }
+            ToClient::Close if planted("X10-connections-of-amqp-are-not-taken-over") => {}
             ToClient::Close => self.close(),
         }
     }
