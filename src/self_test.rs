@@ -73,6 +73,7 @@ async fn plant_all(arguments: Arguments) -> anyhow::Result<ExitCode> {
         done: Mutex::new(Vec::new()),
         total,
     });
+    let began = Instant::now();
     crate::say(&format!("{total} faults to plant, seed {seed:x}\n"));
     let jobs = arguments.jobs.unwrap_or_else(three_for_each_core).max(1);
     let workers: Vec<_> = (0..jobs).map(|_| tokio::spawn(work(shared.clone(), stop.clone()))).collect();
@@ -81,7 +82,8 @@ async fn plant_all(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut done = std::mem::take(&mut *shared.done.lock().await);
     done.sort_by_key(|(number, _)| *number);
-    let matrix = KillMatrix::new(done.into_iter().map(|(_, fault)| fault).collect());
+    let faults = done.into_iter().map(|(_, fault)| fault).collect();
+    let matrix = KillMatrix::new(faults, began.elapsed().as_secs_f64());
     let rates = matrix.rates();
     if !rates.is_empty() {
         crate::say(&format!("\n{rates}\n"));
@@ -158,9 +160,15 @@ impl Shared {
             judged.outcome = FaultOutcome::Survived;
             judged.reason = Some("a quick run must notice it, and only a full run did".to_owned());
         }
-        if judged.outcome == FaultOutcome::Survived && judged.reason.is_none() {
-            judged.reason = Some(format!("no test of {} noticed", fault.violates.join(" ")));
-        }
+        judged.reason = match judged.outcome {
+            // What stood in the way of other tests did not matter.
+            FaultOutcome::Killed => None,
+            FaultOutcome::Survived if !by_full_only => {
+                let nobody = format!("no test of {} noticed", fault.violates.join(" "));
+                Some(judged.reason.take().map_or_else(|| nobody.clone(), |other| format!("{nobody}; {other}")))
+            }
+            _ => judged.reason.take(),
+        };
         judged.killed_by.dedup();
         judged.duration_s = began.elapsed().as_secs_f64();
         judged
@@ -203,7 +211,14 @@ impl Shared {
             };
             // A test that judges no generated cases is a case itself.
             cases.entry(result.test.name.clone()).or_insert(1);
-            let Outcome::Violated(violation) = result.outcome else { continue };
+            let violation = match result.outcome {
+                Outcome::Violated(violation) => violation,
+                Outcome::Inconclusive { reason } => {
+                    judged.reason.get_or_insert(format!("{} was inconclusive: {reason}", result.test.name));
+                    continue;
+                }
+                _ => continue,
+            };
             if violated.contains(violation.requirement.as_str()) {
                 judged.killed_by.push(violation.requirement);
                 judged.tests.push(result.test.name);

@@ -22,6 +22,8 @@ pub struct KillMatrix {
     pub planted: u64,
     /// Faults that a test noticed.
     pub killed: u64,
+    /// How long all of it took, in seconds; faults are tried side by side.
+    pub duration_s: f64,
     /// Ids of the faults that no test noticed.
     pub survived: Vec<String>,
     /// Every fault, in the order they were planted.
@@ -80,13 +82,14 @@ pub enum FaultOutcome {
 }
 
 impl KillMatrix {
-    /// Counts faults.
-    pub fn new(faults: Vec<Fault>) -> Self {
+    /// Counts faults, which took `duration_s` seconds together.
+    pub fn new(faults: Vec<Fault>, duration_s: f64) -> Self {
         let with = |outcome| faults.iter().filter(move |fault| fault.outcome == outcome);
         Self {
             schema: SCHEMA.to_owned(),
             planted: faults.len() as u64,
             killed: with(FaultOutcome::Killed).count() as u64,
+            duration_s,
             survived: with(FaultOutcome::Survived).map(|fault| fault.id.clone()).collect(),
             faults,
         }
@@ -151,7 +154,7 @@ impl KillMatrix {
     /// The verdict in one line: `KILLED  41 of 41 planted faults were noticed, 3 min 12 s`.
     pub fn line(&self) -> String {
         let planted = figures::count(self.planted, "planted fault");
-        let time = figures::seconds(self.faults.iter().map(|fault| fault.duration_s).sum());
+        let time = figures::seconds(self.duration_s);
         let survived = self.survived.len();
         match (self.exit_code(), self.broken()) {
             (0, _) => format!("KILLED  {} of {planted} noticed, {time}", self.killed),

@@ -3,6 +3,9 @@ use serde_json::json;
 
 use crate::sample;
 
+/// Seconds that a self-test took, with faults side by side.
+const TOGETHER: f64 = 1.5;
+
 fn fault(id: &str, outcome: FaultOutcome, killed_by: &[&str], reason: Option<&str>) -> Fault {
     Fault {
         id: id.to_owned(),
@@ -26,11 +29,14 @@ fn what_strikes_now_and_then_is_told_with_the_run_that_finds_it() {
         runs,
         ..fault(id, FaultOutcome::Killed, &["ROUTE-SF-04"], None)
     };
-    let matrix = KillMatrix::new(vec![
-        struck("drop-1-in-10", "1 in 10", vec![run("quick", true, 300)]),
-        struck("drop-after-10000", "after 10,000", vec![run("quick", false, 2_100), run("full", true, 10_200)]),
-        fault("route-prefix", FaultOutcome::Killed, &["ROUTE-SRC-08"], None),
-    ]);
+    let matrix = KillMatrix::new(
+        vec![
+            struck("drop-1-in-10", "1 in 10", vec![run("quick", true, 300)]),
+            struck("drop-after-10000", "after 10,000", vec![run("quick", false, 2_100), run("full", true, 10_200)]),
+            fault("route-prefix", FaultOutcome::Killed, &["ROUTE-SRC-08"], None),
+        ],
+        TOGETHER,
+    );
     insta::assert_snapshot!(matrix.rates(), @r#"
       fault             strikes       quick run                 full run
       drop-1-in-10      1 in 10       finds it by 300           not needed
@@ -39,11 +45,14 @@ fn what_strikes_now_and_then_is_told_with_the_run_that_finds_it() {
 }
 
 fn mixed() -> KillMatrix {
-    KillMatrix::new(vec![
-        fault("route-prefix", FaultOutcome::Killed, &["ROUTE-SRC-08", "ROUTE-SRC-09"], None),
-        fault("route-twice", FaultOutcome::Survived, &[], None),
-        fault("queue-lost", FaultOutcome::Broken, &[], Some("the hub did not start within 20 s (START)")),
-    ])
+    KillMatrix::new(
+        vec![
+            fault("route-prefix", FaultOutcome::Killed, &["ROUTE-SRC-08", "ROUTE-SRC-09"], None),
+            fault("route-twice", FaultOutcome::Survived, &[], None),
+            fault("queue-lost", FaultOutcome::Broken, &[], Some("the hub did not start within 20 s (START)")),
+        ],
+        TOGETHER,
+    )
 }
 
 #[test]
@@ -56,14 +65,14 @@ fn the_table_explains_what_lives_and_ends_with_the_verdict() {
                                          whose name begins the same
       queue-lost    broken        1.3 s  the hub did not start within 20 s (START)
 
-    SURVIVED  1 of 3 planted faults not noticed, 1 untold, 3.8 s
+    SURVIVED  1 of 3 planted faults not noticed, 1 untold, 1.5 s
     "#);
 }
 
 #[test]
 fn all_killed_is_told_in_one_line() {
     let faults = ["a", "b"].map(|id| fault(id, FaultOutcome::Killed, &["ROUTE-SRC-08"], None));
-    assert_eq!(KillMatrix::new(faults.to_vec()).line(), "KILLED  2 of 2 planted faults noticed, 2.5 s");
+    assert_eq!(KillMatrix::new(faults.to_vec(), TOGETHER).line(), "KILLED  2 of 2 planted faults noticed, 1.5 s");
 }
 
 #[test]
@@ -72,7 +81,7 @@ fn no_line_is_longer_than_it_may_be() {
     let ids = vec!["ROUTE-SRC-08"; 30];
     let faults =
         vec![fault(&long, FaultOutcome::Killed, &ids, None), fault("b", FaultOutcome::Survived, &[], Some(&long))];
-    for line in KillMatrix::new(faults).table(80).lines() {
+    for line in KillMatrix::new(faults, TOGETHER).table(80).lines() {
         assert!(line.chars().count() <= 80 || line.contains(&long), "{line}");
     }
 }
@@ -80,7 +89,7 @@ fn no_line_is_longer_than_it_may_be() {
 #[test]
 fn a_survivor_exits_with_1_and_a_broken_run_with_2() {
     let code = |ends: &[FaultOutcome]| {
-        KillMatrix::new(ends.iter().map(|end| fault("f", *end, &[], None)).collect()).exit_code()
+        KillMatrix::new(ends.iter().map(|end| fault("f", *end, &[], None)).collect(), TOGETHER).exit_code()
     };
     use FaultOutcome::{Broken, Killed, Survived};
     assert_eq!(code(&[Killed, Killed]), 0);
@@ -99,6 +108,7 @@ fn the_file_has_the_published_shape() {
     assert_eq!(value["schema"], "edgecert-kill-matrix/1");
     assert_eq!((&value["planted"], &value["killed"]), (&json!(3), &json!(1)));
     assert_eq!(value["survived"], json!(["route-twice"]));
+    assert_eq!(value["duration_s"], 1.5);
     assert_eq!(
         value["faults"][0],
         json!({

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::client::amqp::message::Message;
-use harness::client::iot_hub::Concerns;
+use harness::client::iot_hub::{Concerns, Condition, Kind, Operation};
 use harness::deadline;
 use harness::environment::Environment;
 use harness::observe::history::{History, Identity, MARK};
@@ -140,25 +140,32 @@ async fn forgotten(worker: &mut Worker) -> Result<Outcome, StageError> {
     Ok(ended(found))
 }
 
-/// Three ways to have no configuration. The hub ends by itself, and never listens before.
+/// Ways to have no configuration. The hub ends by itself, and never listens before.
 async fn no_configuration(worker: &mut Worker) -> Result<Outcome, StageError> {
-    let documents = [
-        ("an empty twin", json!({})),
+    let document = |routes: Value| json!({"schemaVersion": "1.1", "routes": routes, "storeAndForwardConfiguration": {"timeToLiveSecs": 7200}});
+    let twins = [
+        ("an empty twin", Some(json!({}))),
+        ("a twin with a route that does not parse", Some(document(json!({"r": "FROM nowhere"})))),
         (
-            "a route that does not parse",
-            json!({"schemaVersion": "1.1", "routes": {"r": "FROM nowhere"}, "storeAndForwardConfiguration": {"timeToLiveSecs": 7200}}),
+            "a twin with a condition that does not compile",
+            Some(document(json!({"r": "FROM /messages WHERE nothing() INTO $upstream"}))),
         ),
-        (
-            "a condition that does not compile",
-            json!({"schemaVersion": "1.1", "routes": {"r": "FROM /messages WHERE nothing() INTO $upstream"}, "storeAndForwardConfiguration": {"timeToLiveSecs": 7200}}),
-        ),
+        // Here it has to wait, so that there is time to see whether it listens.
+        ("a twin that the IoT Hub does not hand out", None),
     ];
-    for (what, desired) in documents {
+    for (what, desired) in twins {
         let mut blueprint = worker.blueprint().clone();
-        blueprint.desired = Some(desired);
+        let unanswered = desired.is_none();
+        blueprint.desired = desired;
+        blueprint.settings.push(("CloudOperationTimeoutSecs".to_owned(), "1".to_owned()));
         let mut environment = worker.world(&blueprint).await?;
+        if unanswered {
+            let hub = Concerns::Identity(&blueprint.edge_device, Some("$edgeHub"));
+            let silence = Condition::new(Kind::Unanswered, hub).on(Operation::TwinGet);
+            environment.iot_hub().impose_condition(&silence).await?;
+        }
         environment.start_hub().await?;
-        let steps = [format!("the first start of a hub whose twin holds {what}")];
+        let steps = [format!("the first start of a hub with {what}")];
         let found = ends_unheard(&mut environment)
             .await
             .map(|observed| broken("ROUTE-CFG-18", "the hub ends without having listened", observed, &steps));
