@@ -6,7 +6,7 @@ use harness::requirement::Catalogue;
 use harness::runner::{Profile, Test};
 
 /// Generated cases of a run that names no number.
-pub const CASES: u64 = 8_200;
+pub const CASES: u64 = 16_400;
 
 /// What the command line asks for.
 #[derive(Debug, Default, Clone, clap::Args)]
@@ -77,14 +77,14 @@ impl Selection {
         test.profile <= Profile::from(self.profile)
     }
 
-    /// The chosen tests with their numbers of cases. `cases` is shared among *all* tests by their weights, so that a
-    /// test judges the same cases whatever runs beside it.
+    /// The chosen tests with their numbers of cases on each transport. `cases` is shared among *all* tests on all their
+    /// transports by the weights of the tests, so that a test judges the same cases whatever runs beside it.
     ///
     /// # Errors
     /// When nothing is left to run.
     pub fn tests(&self, cases: u64) -> anyhow::Result<Vec<(Test, u64)>> {
         let all = suites::tests();
-        let weights: u64 = all.iter().map(|test| u64::from(test.weight)).sum();
+        let weights: u64 = all.iter().map(|test| u64::from(test.weight) * test.transports.len() as u64).sum();
         let (chosen, later): (Vec<Test>, Vec<Test>) =
             all.into_iter().filter(|test| self.takes(test)).partition(|test| self.has_time_for(test));
         let chosen: Vec<(Test, u64)> = chosen

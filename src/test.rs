@@ -29,10 +29,10 @@ pub struct Arguments {
     /// What to judge: `embedded`, `command:PROGRAM ARGUMENT...`, or `attach:FILE`.
     #[arg(long, value_name = "HUB", default_value = "embedded")]
     hub: Subject,
-    /// What clients speak: `mqtt`, `mqtt-ws`, `amqp` or `amqp-ws`; may be given several times.
-    #[arg(long = "transport", value_name = "NAME", default_value = "mqtt", value_parser = spoken)]
+    /// Have clients speak this only: `mqtt`, `mqtt-ws`, `amqp` or `amqp-ws`; may be given several times.
+    #[arg(long = "transport", value_name = "NAME", value_parser = spoken)]
     transports: Vec<Transport>,
-    /// Generated cases of the whole run on each transport, shared among the tests.
+    /// Generated cases of the whole run over all transports, shared among the tests.
     #[arg(long, value_name = "N", default_value_t = CASES)]
     cases: u64,
     /// Where generated input comes from; a run with the same seed has the same input.
@@ -220,8 +220,11 @@ impl Arguments {
         })
     }
 
-    /// Each transport asked for, once.
+    /// Each transport asked for, once; all of them when none is.
     fn transports(&self) -> Vec<Transport> {
+        if self.transports.is_empty() {
+            return Transport::ALL.to_vec();
+        }
         let mut transports = Vec::new();
         for transport in &self.transports {
             if !transports.contains(transport) {
@@ -258,7 +261,7 @@ impl Arguments {
 
     fn repeat(&self, seed: u64) -> String {
         let mut line = self.repeat_one(seed);
-        for transport in self.transports() {
+        for transport in self.transports().iter().filter(|_| !self.transports.is_empty()) {
             line.push_str(&format!(" --transport {transport}"));
         }
         for suite in &self.selection.suites {

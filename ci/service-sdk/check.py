@@ -17,6 +17,8 @@ import time
 import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
+# The processes of a world, for every check.
+sys.path.append(str(HERE.parent))
 
 
 def refused(status, action, *arguments):

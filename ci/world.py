@@ -1,5 +1,6 @@
 """The processes of a world: a simulated IoT Hub, and an edgeHub that it is the cloud of."""
 
+import base64
 import json
 import shutil
 import socket
@@ -10,22 +11,37 @@ import threading
 class World:
     """A simulated IoT Hub on free ports, under the name that its certificate has."""
 
-    def __init__(self, edgecert, folder):
+    def __init__(self, edgecert, folder, modules=(), desired=None):
+        """`modules` are there from the beginning, so that the workload API knows them; `desired` is the hub's."""
         self.edgecert, self.folder = edgecert, folder
         # What another world has left there is of other identities.
         shutil.rmtree(folder, ignore_errors=True)
-        self.process = subprocess.Popen(
-            [edgecert, "serve", "iot-hub", "--new-world", folder, "--https-port", "0", "--mqtt-port", "0"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        ready = json.loads(self.process.stdout.readline().removeprefix("ready "))
-        registry = json.loads((folder / "registry.json").read_text())
+        self.start("--new-world", folder)
+        file = folder / "registry.json"
+        registry = json.loads(file.read_text())
+        if modules or desired:
+            self.end()
+            for number, module in enumerate(modules):
+                keys = (base64.b64encode(bytes([number, which]) * 16).decode() for which in (1, 2))
+                identity = dict(zip(("primary_key", "secondary_key"), keys))
+                registry["modules"][module] = registry["modules"]["$edgeAgent"] | identity
+            registry["modules"]["$edgeHub"]["desired"] = desired
+            registry["gateway_host"] = EdgeHub.address
+            file.write_text(json.dumps(registry))
+            self.start("--registry", file, "--pki", folder)
+        self.registry = registry
         self.host = registry["iot_hub_host"]
         self.edge_device = registry["edge_device"]
         self.policy = registry["service_policy"]
         self.root = str(folder / "ca.pem")
-        self.addresses = {443: ready["https"], 8883: ready["mqtt"]}
+
+    def start(self, *world):
+        ports = ["--https-port", "0", "--mqtt-port", "0", "--amqp-port", "0"]
+        self.process = subprocess.Popen(
+            [self.edgecert, "serve", "iot-hub", *world, *ports], stdout=subprocess.PIPE, text=True
+        )
+        ready = json.loads(self.process.stdout.readline().removeprefix("ready "))
+        self.addresses = {443: ready["https"], 8883: ready["mqtt"], 5671: ready["amqp"]}
 
     def connection_string(self):
         return f"HostName={self.host};SharedAccessKeyName={self.policy['name']};SharedAccessKey={self.policy['key']}"
@@ -47,13 +63,15 @@ class World:
 
 
 class EdgeHub:
-    """The reference edgeHub of a world's edge device, with the workload API it needs."""
+    """The reference edgeHub of a world's edge device, with the workload API it needs. WebSockets of SDKs come to port
+    443 and to no other."""
 
     address = "127.0.0.77"
 
-    def __init__(self, world):
+    def __init__(self, world, https_port=8443):
         edgecert, folder = world.edgecert, world.folder
         sockets, storage = folder / "sockets", folder / "storage"
+        self.sockets = sockets
         for made in (sockets, storage):
             made.mkdir(exist_ok=True)
         registry = folder / "registry.json"
@@ -72,7 +90,7 @@ class EdgeHub:
             "EdgeDeviceHostName": self.address,
             "UpstreamProtocol": "Mqtt",
             "StorageFolder": str(storage),
-            "httpSettings__port": "8443",
+            "httpSettings__port": str(https_port),
             "ReportedPropertiesSyncFrequencySecs": "1",
         }
         hub = [edgecert, "serve", "edge-hub", "--listen", self.address, *dialled]
