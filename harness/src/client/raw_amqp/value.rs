@@ -243,6 +243,9 @@ fn length(length: usize) -> [u8; 4] {
     u32::try_from(length).expect("no value is that long").to_be_bytes()
 }
 
+/// How many items without a width an array may claim to have: they stand for themselves, and take memory all the same.
+const MANY_OF_NO_WIDTH: usize = 4_096;
+
 fn take(from: &mut &[u8], depth: usize) -> Option<Value> {
     let [constructor] = bytes(from)?;
     if constructor == 0 {
@@ -297,6 +300,9 @@ fn take_as(constructor: u8, from: &mut &[u8], depth: usize) -> Option<Value> {
             let mut body = sized(constructor, from)?;
             let count = count(constructor, &mut body)?;
             let [of] = bytes(&mut body)?;
+            if count > body.len().max(MANY_OF_NO_WIDTH) {
+                return None;
+            }
             Value::Array((0..count).map(|_| take_as(of, &mut body, depth)).collect::<Option<_>>()?)
         }
         _ => return None,
@@ -405,5 +411,9 @@ mod tests {
             assert_eq!(Value::take(&mut &whole[..end]), None, "{end}");
         }
         assert_eq!(Value::take(&mut [0; 100].as_slice()), None);
+        let nothings = [0xf0, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 0x40];
+        assert_eq!(Value::take(&mut nothings.as_slice()), None);
+        let few = [0xf0, 0, 0, 0, 5, 0, 0, 0, 3, 0x41];
+        assert_eq!(Value::take(&mut few.as_slice()), Some(Value::Array(vec![Value::Boolean(true); 3])));
     }
 }
