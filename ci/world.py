@@ -68,7 +68,7 @@ class EdgeHub:
 
     address = "127.0.0.77"
 
-    def __init__(self, world, https_port=8443):
+    def __init__(self, world, https_port=8443, upstream="Mqtt"):
         edgecert, folder = world.edgecert, world.folder
         sockets, storage = folder / "sockets", folder / "storage"
         self.sockets = sockets
@@ -88,7 +88,7 @@ class EdgeHub:
             "IOTEDGE_MODULEID": "$edgeHub",
             "IOTEDGE_MODULEGENERATIONID": identity["generation_id"],
             "EdgeDeviceHostName": self.address,
-            "UpstreamProtocol": "Mqtt",
+            "UpstreamProtocol": upstream,
             "StorageFolder": str(storage),
             "httpSettings__port": str(https_port),
             "ReportedPropertiesSyncFrequencySecs": "1",

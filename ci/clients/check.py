@@ -161,7 +161,7 @@ def check(edgecert, folder, python, node_modules):
     hub = None
     failed = []
     try:
-        hub = EdgeHub(world, https_port=443)
+        hub = EdgeHub(world, https_port=443, upstream="Amqp")
         cloud, feed = Cloud(world), Feed(python, world)
         for module, (runtime, program, *how) in CLIENTS.items():
             identity = world.registry["modules"][module]
