@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use harness::client::iot_hub::MethodResult;
-use harness::deadline::{self, Deadline};
+use harness::deadline;
 use harness::environment::Environment;
 use harness::outcome::Violation;
 use harness::runner::Test;
@@ -33,9 +33,6 @@ pub fn tests() -> Vec<Test> {
         |stage, calls| Box::pin(play(stage, calls)),
     )]
 }
-
-/// How long a request may be under way: a hub may take a moment to know that somebody listens.
-const UNDER_WAY: Deadline = deadline::METHOD;
 
 /// One call.
 #[derive(Debug, Clone)]
@@ -108,7 +105,7 @@ async fn one(
     };
     let came = tokio::select! {
         biased;
-        came = callee.next(UNDER_WAY) => came,
+        came = callee.next(deadline::METHOD) => came,
         found = &mut calling => {
             let found = found.map_or_else(|| "the caller got the answer".to_owned(), |found| found.observed);
             return Ok(wrong(format!("no request; the caller: {found}")));
