@@ -12,7 +12,7 @@ use harness::stage::{Stage, StageError};
 
 use super::ground::{self, other, other_in, send_on, to_other};
 use crate::course::{broken, ended, routes};
-use crate::declare::fixed;
+use crate::declare::{fixed, restarting};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
@@ -23,7 +23,7 @@ pub fn tests() -> Vec<Test> {
             &["ROUTE-MET-01"],
             |worker| Box::pin(names(worker)),
         ),
-        fixed(
+        restarting(
             "store_and_forward",
             "store_and_forward::metrics::the_queue_length_is_what_waits",
             &["ROUTE-MET-02"],
@@ -99,21 +99,13 @@ async fn names(worker: &mut Worker) -> Result<Outcome, StageError> {
 
 async fn queue_length(worker: &mut Worker) -> Result<Outcome, StageError> {
     const MESSAGES: usize = 13;
+    // On a fresh hub: what has expired in a test before may be counted on.
+    worker.set_stage(ground::blueprint());
+    worker.discard_stage().await;
     let stage = ground::gathered(worker, ground::blueprint()).await?;
     stage.configure(routes([("kept", &to_other("kept"))])).await?;
     let labels = [("endpoint", "gw7/other/in"), ("priority", "2000000000")];
     let series = "edgehub_queue_length";
-    // What a test before did not acknowledge is delivered again first, and a queue that was taken away and made again
-    // is counted anew with its first message.
-    let mut before = History::begin();
-    let first = send_on(stage, &mut before, &["kept"]).await?;
-    ground::arrive(stage, &mut before, &other_in(), &first).await?;
-    stage.settle(&mut before, &[other_in()], deadline::ROUTING).await?;
-    let left = emptied(stage, &labels, deadline::RETRY_AFTER_ABSENCE).await?;
-    if left > 0.0 {
-        let expected = format!("{series} of gw7/other/in becomes 0 when all has arrived");
-        return Ok(ended(Some(broken("ROUTE-MET-02", expected, format!("it is {left}"), &[]))));
-    }
     stage.drop_client(&other()).await?;
     let mut history = History::begin();
     let marks = send_on(stage, &mut history, &["kept"; MESSAGES]).await?;
