@@ -194,7 +194,7 @@ async fn ignored(worker: &mut Worker) -> Result<Outcome, StageError> {
         return Ok(ended(Some(broken("MQTT-DM-06", "PUBACK", error.to_string(), &steps))));
     }
     let nothing = nothing_else(environment, &https, &mut pump).await;
-    if let Some(why) = pump.client.ended().or_else(|| valve.client.ended()) {
+    if let Some(why) = pump.client.mqtt().ended().or_else(|| valve.client.mqtt().ended()) {
         return Ok(ended(Some(broken("MQTT-DM-06", "both stay connected", why, &steps))));
     }
     Ok(ended(
