@@ -79,8 +79,7 @@ pub fn system(sent: &Properties, receiver: Receiver) -> BTreeMap<String, String>
 
 /// What a receiver did see, as far as [`system`] speaks of it.
 pub fn seen_system(delivered: &Properties, receiver: Receiver) -> BTreeMap<String, String> {
-    let compared =
-        |name: &str| NAMES.contains(&name) && !(receiver == Receiver::Cloud && name == SPELLED_ANEW);
+    let compared = |name: &str| NAMES.contains(&name) && !(receiver == Receiver::Cloud && name == SPELLED_ANEW);
     let value = |(name, value): &(String, Option<String>)| {
         Some((name.clone(), value.clone().filter(|value| !value.is_empty())?))
     };

@@ -87,7 +87,10 @@ async fn play(stage: &mut Stage, letters: &[Letter]) -> Result<Option<Violation>
         expected,
         observed,
         smallest_case: SmallestCase {
-            routes: routes().iter().map(|(name, route)| format!("{name}: {}", route.as_str().unwrap_or_default())).collect(),
+            routes: routes()
+                .iter()
+                .map(|(name, route)| format!("{name}: {}", route.as_str().unwrap_or_default()))
+                .collect(),
             messages: letters.iter().map(|(by, message)| shown(by, message)).collect(),
             steps: Vec::new(),
         },
@@ -111,7 +114,11 @@ fn breach(history: &History, edge_device: &str) -> Option<Breach> {
             Some(Breach { requirement, expected, observed, mark: sent.mark.clone() })
         };
         if sent.acknowledged.is_none() {
-            return found("CROSS-MSG-05", format!("the hub takes {} of {}", sent.mark, sent.by), "it did not".to_owned());
+            return found(
+                "CROSS-MSG-05",
+                format!("the hub takes {} of {}", sent.mark, sent.by),
+                "it did not".to_owned(),
+            );
         }
         let transport = speaks.get(&sent.by).copied()?;
         for (place, receiver) in places() {
@@ -121,7 +128,8 @@ fn breach(history: &History, edge_device: &str) -> Option<Breach> {
             let [delivered] = came[..] else {
                 return found("CROSS-MSG-05", format!("{way}: one copy"), format!("{} copies", came.len()));
             };
-            if let Some((requirement, expected, observed)) = altered(sent, delivered, transport, receiver, edge_device) {
+            if let Some((requirement, expected, observed)) = altered(sent, delivered, transport, receiver, edge_device)
+            {
                 return found(requirement, format!("{way}: {expected}"), observed);
             }
         }

@@ -90,7 +90,8 @@ async fn one(
             let result = invoke(environment, &target, &call.name, call.argument.clone()).await;
             let wanted = MethodResult { status: i64::from(call.status), payload: call.told.clone() };
             let right = result.as_ref().is_ok_and(|result| *result == wanted);
-            (!right).then(|| broken("CROSS-METHOD-02", format!("the cloud gets {wanted:?}"), format!("{result:?}"), steps))
+            (!right)
+                .then(|| broken("CROSS-METHOD-02", format!("the cloud gets {wanted:?}"), format!("{result:?}"), steps))
         } else {
             let body = body(&call.name, &call.argument).to_string();
             let mut calling = Calling::begin(&https, request(environment, CALLER, &target, body), deadline::METHOD);

@@ -47,11 +47,7 @@ async fn connect(environment: &Environment, over: Transport) -> Result<HubClient
     connected.map_err(|source| StageError::Connect { who: format!("module {POLYGLOT} over {over}"), source })
 }
 
-async fn pair(
-    environment: &Environment,
-    older: Transport,
-    newer: Transport,
-) -> Result<Option<Violation>, StageError> {
+async fn pair(environment: &Environment, older: Transport, newer: Transport) -> Result<Option<Violation>, StageError> {
     let steps = [
         format!("module {POLYGLOT} connects over {older}, and listens for calls"),
         format!("it connects over {newer}, sends a message, and listens for calls"),
@@ -84,7 +80,8 @@ async fn pair(
         callee.answer(&request.id, "200", "1").await.map_err(|why| why.to_string())
     };
     let (called, answered) = tokio::join!(invoke(environment, &identity, "who", json!(null)), answering);
-    let right = answered.is_ok() && called.as_ref().is_ok_and(|result| *result == MethodResult { status: 200, payload: json!(1) });
+    let right = answered.is_ok()
+        && called.as_ref().is_ok_and(|result| *result == MethodResult { status: 200, payload: json!(1) });
     callee.client.disconnect().await;
     Ok((!right).then(|| {
         let observed = format!("the callee: {answered:?}; the cloud: {called:?}");

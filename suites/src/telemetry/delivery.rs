@@ -71,9 +71,7 @@ fn sender() -> impl Strategy<Value = (Identity, Option<String>)> {
 }
 
 fn messages() -> impl Strategy<Value = Scene> {
-    let system = [
-        "messageId", "cid", "userId", "to", "contentType", "contentEncoding", "messageSchema", "dt-subject",
-    ];
+    let system = ["messageId", "cid", "userId", "to", "contentType", "contentEncoding", "messageSchema", "dt-subject"];
     let one = (sender(), letter::properties(), letter::system(&system), letter::body()).prop_map(
         |((by, output), properties, system, body)| (by, Outgoing { output, properties, system, body: body.into() }),
     );
