@@ -1,5 +1,6 @@
 //! A twin is its client's, whatever that speaks. Covers CROSS-TWIN.
 
+use harness::deadline;
 use harness::runner::Test;
 use harness::stage::Stage;
 use harness::transport::Transport;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use super::{POLYGLOT, blueprint};
 use crate::declare;
 use crate::oracle::twin::{self, Json, merge};
-use crate::twins::ground::{self, Actor, Party, cloud, desire, document, shown};
+use crate::twins::ground::{self, Actor, Party, cloud, desire, document, reported_in_cloud, shown};
 use crate::twins::tale::{self, Tale, Told};
 
 /// All tests of this section.
@@ -82,6 +83,11 @@ async fn play(stage: &mut Stage, deeds: &[(Transport, Deed)]) -> Told {
         }
         actor.client.disconnect().await;
     }
+    // While a report is under way to the cloud, a read may be answered with what the cloud had before.
+    let arrived = |now: &Json| twin::same(&reported, &twin::without(now, "$version"));
+    let in_cloud = reported_in_cloud(stage, PARTY, deadline::REPORTED, arrived).await?;
+    let observed = in_cloud.as_ref().map_or_else(shown, shown);
+    tale.hold(in_cloud.is_ok(), "CROSS-TWIN-01", format!("the cloud comes to have {}", shown(&reported)), observed)?;
     for transport in Transport::ALL {
         tale.step(format!("it reads its twin over {transport}"));
         let actor = Actor::enter_over(stage, PARTY, transport).await?;

@@ -51,12 +51,13 @@ pub fn tests() -> Vec<Test> {
             &["METHOD-RCV-05", "METHOD-CLD-01"],
             |worker| Box::pin(addressed(worker)),
         ),
-        fixed(
+        // Over AMQP there is no word for it: who detaches its link is called all the same.
+        over_mqtt(fixed(
             "direct_methods",
             "direct_methods::cloud::who_does_not_listen_any_more_is_not_found",
             &["METHOD-CLD-03", "METHOD-CLD-04"],
             |worker| Box::pin(withdrawn(worker)),
-        ),
+        )),
         Test {
             needs: vec![Ability::Pause],
             ..over_mqtt(fixed(

@@ -151,6 +151,10 @@ impl<'a> Trial<'a> {
     }
 
     async fn listen(&mut self, who: usize, listens: bool) -> Judged {
+        if !listens && !self.stage.environment().transport().is_mqtt() {
+            // A client that only detaches its link is called all the same, in vain; it is not found once it is gone.
+            return self.leave(who, Departure::Goodbye).await;
+        }
         let Some(there) = &mut self.callees[who] else { return Ok(None) };
         if listens {
             there.subscribe().await?;
