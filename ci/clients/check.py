@@ -86,7 +86,7 @@ class Feed:
     """The telemetry of the cloud, as Microsoft's SDK for Event Hubs reads it."""
 
     def __init__(self, python, world):
-        arguments = [world.addresses[5671], world.root, world.policy["name"], world.policy["key"]]
+        arguments = [world.host, world.addresses[5671], world.root, world.policy["name"], world.policy["key"]]
         self.reader = Client([python, HERE / "event_hub.py", *arguments], os.environ)
         self.reader.saw("ready")
         self.kept = {}
