@@ -771,8 +771,8 @@ impl Environment {
             ("IOTEDGE_MODULEID".to_owned(), "$edgeHub".to_owned()),
             ("IOTEDGE_MODULEGENERATIONID".to_owned(), generation),
             ("EdgeDeviceHostName".to_owned(), self.addresses.hub.to_string()),
-            // The simulated cloud speaks MQTT to hubs.
-            ("UpstreamProtocol".to_owned(), "Mqtt".to_owned()),
+            // Its clients cannot see over what it reaches the cloud: a run over every transport tries every way.
+            ("UpstreamProtocol".to_owned(), self.transport.as_upstream().to_owned()),
         ];
         if self.launch.subject == Subject::Embedded {
             environment.push(("StorageFolder".to_owned(), self.folder.join("storage").display().to_string()));

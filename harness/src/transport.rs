@@ -42,6 +42,16 @@ impl Transport {
         }
     }
 
+    /// The product's name for it as the way to the cloud.
+    pub fn as_upstream(self) -> &'static str {
+        match self {
+            Transport::Mqtt => "Mqtt",
+            Transport::MqttWs => "MqttWs",
+            Transport::Amqp => "Amqp",
+            Transport::AmqpWs => "AmqpWs",
+        }
+    }
+
     /// Whether the protocol is MQTT.
     pub fn is_mqtt(self) -> bool {
         matches!(self, Transport::Mqtt | Transport::MqttWs)

@@ -3,12 +3,13 @@
 //! - [`talk`]: how a conversation is told, and the steps most of them begin with.
 //! - [`transport`], [`sasl`], [`connections`]: layers. [`tokens`]: `$cbs`. [`links`]: addresses, modes, credit.
 //! - [`telemetry`], [`inputs`], [`twins`], [`methods`], [`cloud_to_device`]: what travels on links.
-//! - [`settings`]: what the head can be told. [`library`]: a whole client that somebody else wrote.
+//! - [`full_store`]: when there is no room. [`settings`]: what the head can be told. [`library`]: a whole client that somebody else wrote.
 
 pub mod talk;
 
 pub mod cloud_to_device;
 pub mod connections;
+pub mod full_store;
 pub mod inputs;
 pub mod library;
 pub mod links;
@@ -36,6 +37,7 @@ pub fn tests() -> Vec<Test> {
         twins::tests(),
         methods::tests(),
         cloud_to_device::tests(),
+        full_store::tests(),
         settings::tests(),
     ];
     // What these speak over is said in each of them.

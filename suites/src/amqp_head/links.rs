@@ -2,7 +2,7 @@
 //! [`super::tokens`].
 
 use harness::client::raw_amqp::frame;
-use harness::client::raw_amqp::message::{Message, Property, twin_request};
+use harness::client::raw_amqp::message::{BATCH, Message, Property, batch, twin_request};
 use harness::client::raw_amqp::peer::{Answer, Link, Peer};
 use harness::client::raw_amqp::performative::{
     ATTACH, Attach, Begin, DETACH, FLOW, Performative, Role, Transfer, source, target,
@@ -385,22 +385,25 @@ async fn replenished(stage: &mut Stage, talk: &mut Talk) -> Told {
 }
 
 async fn beyond_credit(stage: &mut Stage, talk: &mut Talk) -> Told {
-    /// Far more than the credit, and less than the window of the session.
-    const BURST: u32 = 4_000;
+    /// Deliveries: more than the credit, and less than the window of the session.
+    const BURST: u32 = 1_500;
+    /// Messages in each. A hub takes them one after the other, so however fast it is, it reads faster than it settles;
+    /// and credit is only given again for what is settled.
+    const MESSAGES: usize = 25;
     let (mut peer, link) = speaking(stage.environment(), &module(GUEST)).await?;
-    talk.step(format!("module guest writes {BURST} settled messages at once, and reads nothing meanwhile"));
+    talk.step(format!("module guest writes {BURST} settled batches of {MESSAGES} messages at once, and reads nothing"));
     talk.claim("AMQP-LNK-18", "DETACH with amqp:link:transfer-limit-exceeded");
-    let message = Message::data("x").bytes();
+    let messages = batch(&vec![Message::data("x"); MESSAGES]).bytes();
     let transfer = |id: u32| {
         let transfer = Transfer {
             handle: link.handle,
             delivery_id: Some(id),
             delivery_tag: id.to_be_bytes().to_vec(),
-            message_format: 0,
+            message_format: BATCH,
             settled: true,
             more: false,
         };
-        frame::amqp(CHANNEL, &transfer.value(), &message)
+        frame::amqp(CHANNEL, &transfer.value(), &messages)
     };
     let burst: Vec<u8> = (0..BURST).flat_map(transfer).collect();
     peer.raw().write(&burst).await;

@@ -70,7 +70,8 @@ impl AmqpClient {
                 };
                 let read = Input { at: Instant::now(), input, message: Message::read(envelope) };
                 note(&login, Direction::FromHub, &format!("a message for input {:?}", read.input));
-                if receiver.accept(&delivery).await.is_err() || to.send(read).is_err() {
+                // What was accepted does not come again, so it is handed on first.
+                if to.send(read).is_err() || receiver.accept(&delivery).await.is_err() {
                     return;
                 }
             }

@@ -63,6 +63,7 @@ pub fn refusal(verdict: Verdict) -> Option<Error> {
                 "Message size is {size} bytes which is greater than the max size {MAX_MESSAGE_BYTES} bytes allowed"
             ),
         )),
+        Verdict::NotStored if planted("TEL14-full-store-is-an-internal-error") => Some(server_error()),
         Verdict::NotStored => Some(quoted("com.microsoft:device-container-throttled", "The store of the hub is full")),
     }
 }

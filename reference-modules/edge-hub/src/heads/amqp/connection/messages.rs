@@ -80,10 +80,13 @@ impl Connection<'_> {
             busy: None,
         });
         intake.waiting.push_back(delivery);
-        self.advance(link);
+        // What is under way is settled when the core has answered for it, not when the next message comes.
+        if intake.busy.is_none() || planted("TEL01-next-message-settles-the-one-before") {
+            self.advance(link);
+        }
     }
 
-    /// Takes up what waits on a link, as long as nothing is under way there.
+    /// Goes on with a link on which the core has nothing to answer for: with the rest of a batch, or with what waits.
     fn advance(&mut self, link: LinkId) {
         loop {
             let Some(intake) = self.intakes.get_mut(&link) else { return };
