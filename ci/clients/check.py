@@ -150,7 +150,7 @@ def routes():
         f"of-{module}": f'FROM /messages/modules/{module}/outputs/out INTO BrokeredEndpoint("/modules/{module}/inputs/in")'
         for module in CLIENTS
     }
-    return to | {"up": "FROM /messages/modules/*/outputs/out INTO $upstream"}
+    return to | {"up": "FROM /messages/modules/* INTO $upstream"}
 
 
 def check(edgecert, folder, python, node_modules):

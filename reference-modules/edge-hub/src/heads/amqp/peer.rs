@@ -237,7 +237,11 @@ impl Peer {
     fn of_session(&mut self, channel: u16, performative: Performative, payload: &Bytes) {
         let (wire, events) = (&mut self.wire, &mut self.events);
         let Some(session) = self.sessions.get_mut(&channel) else {
-            return self.close(Some(bare("amqp:not-found")));
+            // Some clients detach links after the session has ended. What is gone may end once more.
+            if !matches!(performative, Performative::Detach(_) | Performative::End(_)) {
+                self.close(Some(bare("amqp:not-found")));
+            }
+            return;
         };
         match performative {
             Performative::End(_) => {

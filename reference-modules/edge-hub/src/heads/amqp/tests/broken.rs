@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fe2o3_amqp_types::definitions::{Handle, ReceiverSettleMode, Role, SenderSettleMode};
 use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
-use fe2o3_amqp_types::performatives::{Attach, Begin, Flow, Open, Performative, Transfer};
+use fe2o3_amqp_types::performatives::{Attach, Begin, Detach, End, Flow, Open, Performative, Transfer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::super::frame;
@@ -149,6 +149,18 @@ async fn frames_for_nobody_end_the_session() {
     let world = World::new();
     let answer = said(&world, &bytes(&[open(None), begin(), transfer(3)]), false).await;
     assert!(String::from_utf8_lossy(&answer).contains("amqp:session:unattached-handle"));
+}
+
+#[tokio::test]
+async fn what_was_to_end_anyway_may_end_after_its_session() {
+    let world = World::new();
+    let end = || Performative::End(End { error: None });
+    let detach = Performative::Detach(Detach { handle: Handle(0), closed: true, error: None });
+    for (late, is_refused) in [(detach, false), (end(), false), (transfer(0), true)] {
+        let what = format!("{late:?}");
+        let answer = said(&world, &bytes(&[open(None), begin(), end(), late]), false).await;
+        assert_eq!(String::from_utf8_lossy(&answer).contains("amqp:not-found"), is_refused, "{what}");
+    }
 }
 
 #[tokio::test]
