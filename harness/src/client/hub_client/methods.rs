@@ -136,6 +136,15 @@ impl MethodClient {
         }
     }
 
+    /// Whether it has a way to answer: over MQTT it always has; over AMQP it takes a link, which who does not listen has
+    /// not.
+    pub fn can_answer(&self) -> bool {
+        match self {
+            MethodClient::Mqtt { .. } => true,
+            MethodClient::Amqp { links, .. } => links.is_some(),
+        }
+    }
+
     /// Answers a request, and waits until the hub has the answer, where it says so. A status that is no number is for
     /// tests over MQTT only.
     ///

@@ -285,7 +285,7 @@ impl<'a> Trial<'a> {
         let mut calls: Vec<usize> = wanted.iter().flat_map(|state| self.world.in_state(*state)).collect();
         calls.retain(|call| self.made[*call].request.is_some());
         let call = (!calls.is_empty()).then(|| calls[which % calls.len()]);
-        let there = |who: &usize| self.callees[*who].is_some();
+        let there = |who: &usize| self.callees[*who].as_ref().is_some_and(|callee| callee.client.can_answer());
         let (id, by) = match (fraud, call) {
             (Fraud::ByAnother, Some(call)) => {
                 let others = (0..CALLEES.len()).filter(|who| *who != self.world.callee_of(call)).find(there);
