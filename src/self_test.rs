@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::BROKEN;
 use crate::selection::{self, CASES};
-use crate::test::{fresh_seed, stop_on_signals, three_for_each_core};
+use crate::test::{fresh_seed, stop_on_signals};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -274,4 +274,8 @@ impl Shared {
 /// Completes when the whole self-test is to stop.
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+/// Three faulty hubs side by side for each core; how soon a fault is found depends on how busy the machine is.
+fn three_for_each_core() -> usize {
+    3 * std::thread::available_parallelism().map_or(1, usize::from)
 }

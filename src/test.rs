@@ -131,7 +131,7 @@ async fn judge(arguments: Arguments) -> anyhow::Result<ExitCode> {
         tests,
         transports,
         seed,
-        jobs: arguments.jobs.unwrap_or_else(three_for_each_core),
+        jobs: arguments.jobs.unwrap_or_else(six_for_each_core),
         repeat_test: arguments.repeat_one(seed),
         repeat,
         evidence: arguments.report.as_ref().map(|report| report.join("evidence")),
@@ -195,9 +195,9 @@ pub fn stop_on_signals() -> anyhow::Result<watch::Receiver<bool>> {
     Ok(stopped)
 }
 
-/// Three hubs side by side for each core: a test mostly waits for messages.
-pub fn three_for_each_core() -> usize {
-    3 * std::thread::available_parallelism().map_or(1, usize::from)
+/// Six hubs side by side for each core: a test mostly waits for messages.
+fn six_for_each_core() -> usize {
+    6 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// A seed nobody chose.

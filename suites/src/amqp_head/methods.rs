@@ -93,6 +93,9 @@ fn id_of(delivery: &Delivery) -> String {
     message.property_value(Property::CorrelationId).text().unwrap_or_default().to_owned()
 }
 
+/// A way to write the id of a call; `None` when it cannot be written so.
+type Spelling = fn(&str) -> Option<Value>;
+
 /// A GUID as its sixteen bytes.
 fn uuid(text: &str) -> Option<Value> {
     let hex: String = text.chars().filter(|character| *character != '-').collect();
@@ -105,7 +108,7 @@ async fn through(stage: &mut Stage, talk: &mut Talk) -> Told {
     let environment = stage.environment();
     let mut callee = Callee::open(environment).await?;
     let payload = json!({ "a": [1, 2, { "b": "c" }] });
-    let spellings: [(&'static str, &str, fn(&str) -> Option<Value>); 3] = [
+    let spellings: [(&'static str, &str, Spelling); 3] = [
         ("AMQP-MTH-02", "as it came", |id| Some(Value::String(id.to_owned()))),
         ("AMQP-MTH-07", "in capital letters", |id| Some(Value::String(id.to_uppercase()))),
         ("AMQP-MTH-09", "as a uuid", uuid),

@@ -77,10 +77,7 @@ fn ordeals(hub: u32, receivers: u32, link: u32) -> BoxedStrategy<Vec<Step>> {
 
 async fn play(stage: &mut Stage, steps: &[Step]) -> Result<Option<Violation>, StageError> {
     let mut trial = Trial::begin(stage).await?;
-    let drained = match course(&mut trial, steps).await {
-        Err(StageError::Start(why @ StartError::HubFailed(_))) => Drained::HubGone(why.to_string()),
-        ended => ended?,
-    };
+    let course = course(&mut trial, steps).await;
     let device = trial.edge_device();
     let (history, story) = trial.end().await;
     let violation = |requirement: &str, expected: String, observed: String, mark: Option<&str>| Violation {
@@ -95,10 +92,13 @@ async fn play(stage: &mut Stage, steps: &[Step]) -> Result<Option<Violation>, St
         timeline: history.timeline(|delivered| mark.is_some() && delivered.mark() == mark),
         waited: None,
     };
-    if let Drained::HubGone(observed) = drained {
-        let expected = "a hub that was stopped or killed starts again with what it had stored".to_owned();
-        return Ok(Some(violation("ROUTE-SF-08", expected, observed, None)));
-    }
+    let drained = match course {
+        Err(StageError::Start(gone @ StartError::HubFailed(_))) => {
+            let expected = "a hub that was stopped or killed starts again with what it had stored".to_owned();
+            return Ok(Some(violation("ROUTE-SF-08", expected, gone.to_string(), None)));
+        }
+        course => course?,
+    };
     if let Some(found) = judgement::judge(&story, Tolerance::default()) {
         // What is still on its way is not lost; that it stays on its way is said below.
         if found.promise != Promise::Loss || matches!(drained, Drained::All | Drained::Lost(_)) {
@@ -114,7 +114,7 @@ async fn play(stage: &mut Stage, steps: &[Step]) -> Result<Option<Violation>, St
         }
     }
     Ok(match drained {
-        Drained::All | Drained::HubGone(_) => None,
+        Drained::All => None,
         Drained::Lost(observed) => {
             let expected = "a message sent at the end, with nothing in the way, arrives".to_owned();
             Some(violation("ROUTE-SF-04", expected, observed, None))

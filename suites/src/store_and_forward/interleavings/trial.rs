@@ -38,8 +38,6 @@ pub enum Drained {
     Lost(String),
     /// Nothing more arrives at a place.
     Stuck { place: String, elapsed: Duration },
-    /// The hub did not come back.
-    HubGone(String),
 }
 
 /// A publish by its index in the history, and its acknowledgement.
