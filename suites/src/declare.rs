@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use harness::environment::Blueprint;
+use harness::observe::history::Identity;
 use harness::outcome::Outcome;
 use harness::runner::{Body, Profile, Test, Worker};
 use harness::stage::StageError;
 use harness::subject::Ability;
-use harness::transport::{EACH, ONCE, OVER_AMQP, OVER_MQTT};
+use harness::transport::{EACH, ONCE, OVER_AMQP, OVER_MQTT, Transport};
 use proptest::strategy::Strategy;
 
 use crate::property::{self, Failure, Play};
@@ -75,9 +76,19 @@ pub fn over_mqtt(test: Test) -> Test {
     Test { transports, ..test }
 }
 
-/// A test that writes frames itself.
+/// A test that writes frames itself. What the harness needs clients for is done over MQTT, so that a hub that cannot do
+/// what the test is about is found by the test.
 pub fn over_amqp(test: Test) -> Test {
-    Test { transports: OVER_AMQP, ..test }
+    let play = test.body.clone();
+    let body: Body = Arc::new(move |worker| {
+        let mut blueprint = worker.blueprint().clone();
+        let modules = blueprint.modules.iter().cloned().map(Identity::Module);
+        let everybody = modules.chain(blueprint.leaf_devices.iter().cloned().map(Identity::LeafDevice));
+        blueprint.speakers = everybody.map(|identity| (identity, Transport::Mqtt)).collect();
+        worker.set_stage(blueprint);
+        play(worker)
+    });
+    Test { transports: OVER_AMQP, body, ..test }
 }
 
 /// Generated cases; `weight` is the test's share of them.

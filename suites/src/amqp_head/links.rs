@@ -142,6 +142,11 @@ async fn table(stage: &mut Stage, talk: &mut Talk) -> Told {
                 talk.holds(flow.field(6).number() == Some(1_000), format!("link-credit {}", flow.field(6)))?;
             }
         }
+        talk.step("one more link to $cbs; what the hub does to a link at once has been seen by then");
+        talk.claim("AMQP-LNK-01", "all these links stand");
+        peer.link(CHANNEL, Attach::sender("cbs-again", "$cbs")).await?;
+        let detached = peer.inbox().find(|event| event.performative.code == DETACH);
+        talk.holds(detached.is_none(), "a DETACH")?;
     }
     properties(environment, talk).await
 }
