@@ -3,7 +3,7 @@
 //! - [`talk`]: how a conversation is told, and the steps most of them begin with.
 //! - [`transport`], [`sasl`], [`connections`]: layers. [`tokens`]: `$cbs`. [`links`]: addresses, modes, credit.
 //! - [`telemetry`], [`inputs`], [`twins`], [`methods`], [`cloud_to_device`]: what travels on links.
-//! - [`full_store`]: when there is no room. [`settings`]: what the head can be told. [`library`]: a whole client that somebody else wrote.
+//! - [`other_identities`]: what is not one's own. [`full_store`]: when there is no room. [`settings`]: what the head can be told. [`library`]: a whole client that somebody else wrote.
 
 pub mod talk;
 
@@ -14,6 +14,7 @@ pub mod inputs;
 pub mod library;
 pub mod links;
 pub mod methods;
+pub mod other_identities;
 pub mod sasl;
 pub mod settings;
 pub mod telemetry;
@@ -37,6 +38,7 @@ pub fn tests() -> Vec<Test> {
         twins::tests(),
         methods::tests(),
         cloud_to_device::tests(),
+        other_identities::tests(),
         full_store::tests(),
         settings::tests(),
     ];

@@ -1,9 +1,9 @@
-//! Messages of the cloud over AMQP. Covers AMQP-C2D.
+//! Messages of the cloud over AMQP. Covers AMQP-C2D and C2D-08.
 
 use harness::client::iot_hub::{CloudMessage, MessageState};
 use harness::client::raw_amqp::message::{Message, Property};
-use harness::client::raw_amqp::peer::Answer;
-use harness::client::raw_amqp::performative::{ACCEPTED, Attach, DISPOSITION, TRANSFER};
+use harness::client::raw_amqp::peer::{Answer, Delivery, Link, Peer};
+use harness::client::raw_amqp::performative::{ACCEPTED, Attach, DISPOSITION, REJECTED, RELEASED, TRANSFER};
 use harness::client::raw_amqp::value::Value;
 use harness::deadline;
 use harness::environment::Environment;
@@ -20,6 +20,11 @@ pub fn tests() -> Vec<Test> {
             "amqp_head::cloud_to_device::a_device_gets_its_messages_and_completes_them",
             &["AMQP-C2D-01", "AMQP-C2D-02", "AMQP-C2D-03"],
             |stage, talk| Box::pin(completed(stage, talk)),
+        ),
+        told(
+            "amqp_head::cloud_to_device::what_a_device_says_of_a_message_is_what_the_cloud_hears",
+            &["C2D-08"],
+            |stage, talk| Box::pin(told_the_cloud(stage, talk)),
         ),
         told("amqp_head::cloud_to_device::a_module_attaches_and_hears_nothing", &["AMQP-C2D-04"], |stage, talk| {
             Box::pin(silent(stage, talk))
@@ -53,8 +58,57 @@ async fn state(environment: &Environment, id: &str, wanted: MessageState) -> Tol
 /// # Errors
 /// [`super::talk::Stop`] when it is not.
 pub async fn completes(environment: &Environment, talk: &Talk, id: &str) -> Told {
-    let state = state(environment, id, MessageState::Completed).await?;
-    talk.holds(state == Some(MessageState::Completed), format!("it is {state:?}"))
+    becomes(environment, talk, id, MessageState::Completed).await
+}
+
+async fn becomes(environment: &Environment, talk: &Talk, id: &str, wanted: MessageState) -> Told {
+    let state = state(environment, id, wanted).await?;
+    talk.holds(state == Some(wanted), format!("it is {state:?}"))
+}
+
+/// What a device says of each message, and what the cloud makes of it.
+const OUTCOMES: [(&str, u64, MessageState); 3] = [
+    ("accepted", ACCEPTED, MessageState::Completed),
+    ("rejected", REJECTED, MessageState::Rejected),
+    ("released", RELEASED, MessageState::Completed),
+];
+
+async fn told_the_cloud(stage: &mut Stage, talk: &mut Talk) -> Told {
+    let visitor = device(VISITOR);
+    let marks = OUTCOMES.map(|_| stage.mark());
+    let environment = stage.environment();
+    environment.iot_hub().purge_queue(VISITOR).await?;
+    let (mut peer, _) = known(environment, &[&visitor]).await?;
+    let address = address(environment, &visitor, "messages/deviceBound");
+    let link = peer.link(CHANNEL, Attach::receiver("cloud", &address)).await?;
+    peer.credit(link, 10).await;
+    for ((said, outcome, state), mark) in OUTCOMES.into_iter().zip(marks) {
+        talk.step(format!("the cloud sends message {mark} to leaf device visitor, which settles it as {said}"));
+        talk.claim("C2D-08", format!("in the cloud it is {state:?}"));
+        let id = format!("amqp-{mark}");
+        environment.iot_hub().send_to_device(VISITOR, None, &CloudMessage::new(&id, mark.clone())).await?;
+        let delivery = of_id(&mut peer, link, &id).await?;
+        peer.settle(&delivery, true, Some(outcome)).await;
+        if outcome == RELEASED {
+            talk.claim("C2D-08", "it comes again, and once it is accepted it is completed");
+            let again = of_id(&mut peer, link, &id).await?;
+            peer.settle(&again, true, Some(ACCEPTED)).await;
+        }
+        becomes(environment, talk, &id, state).await?;
+    }
+    Ok(())
+}
+
+/// The delivery of the message with this id; others, of earlier cases, are accepted.
+async fn of_id(peer: &mut Peer, link: Link, id: &str) -> Told<Delivery> {
+    loop {
+        let delivery = peer.delivery(link, deadline::ROUTING).await?;
+        let message = delivery.message.clone().unwrap_or_default();
+        if message.property_value(Property::MessageId).text() == Some(id) {
+            return Ok(delivery);
+        }
+        peer.settle(&delivery, true, Some(ACCEPTED)).await;
+    }
 }
 
 async fn completed(stage: &mut Stage, talk: &mut Talk) -> Told {
@@ -77,17 +131,11 @@ async fn completed(stage: &mut Stage, talk: &mut Talk) -> Told {
         talk.claim("AMQP-C2D-03", format!("it comes, and its `to` is /devices/{VISITOR}"));
         let id = format!("amqp-{mark}");
         environment.iot_hub().send_to_device(VISITOR, None, &CloudMessage::new(&id, mark.clone())).await?;
-        let delivery = loop {
-            let delivery = peer.delivery(link, deadline::ROUTING).await?;
-            let message = delivery.message.clone().unwrap_or_default();
-            if message.property_value(Property::MessageId).text() == Some(&id) {
-                talk.holds(message.body() == mark.as_bytes(), format!("a body of {:?}", message.body()))?;
-                let to = message.property_value(Property::To);
-                talk.holds(to.text() == Some(&format!("/devices/{VISITOR}")), to)?;
-                break delivery;
-            }
-            peer.settle(&delivery, true, Some(ACCEPTED)).await;
-        };
+        let delivery = of_id(&mut peer, link, &id).await?;
+        let message = delivery.message.clone().unwrap_or_default();
+        talk.holds(message.body() == mark.as_bytes(), format!("a body of {:?}", message.body()))?;
+        let to = message.property_value(Property::To);
+        talk.holds(to.text() == Some(&format!("/devices/{VISITOR}")), to)?;
         talk.step("it is accepted, without being settled");
         talk.claim("AMQP-C2D-02", "the hub settles it, and in the cloud it is completed");
         peer.settle(&delivery, false, Some(ACCEPTED)).await;

@@ -71,7 +71,7 @@ async fn play(stage: &mut Stage, deeds: &[(Transport, Deed)]) -> Told {
                 tale.step(format!(
                     "module {POLYGLOT} connects over {transport} and listens, the cloud desires {patch}, and it disconnects"
                 ));
-                actor.listen(&mut tale, stage).await?;
+                actor.listen_as("CROSS-TWIN-02", &mut tale, stage).await?;
                 let version = desire(&mut tale, stage, PARTY, patch).await?;
                 let heard = actor.heard(&mut tale, "CROSS-TWIN-02", "the change is heard of").await?;
                 let right = heard.version == Some(version)

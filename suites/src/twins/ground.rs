@@ -409,8 +409,16 @@ impl Actor {
     /// # Errors
     /// The end, when no word comes.
     pub async fn listen(&mut self, tale: &mut Tale, stage: &Stage) -> Told<u64> {
+        self.listen_as("TWIN-DES-01", tale, stage).await
+    }
+
+    /// As [`Actor::listen`], where that word comes is what this requirement says.
+    ///
+    /// # Errors
+    /// The end, when no word comes.
+    pub async fn listen_as(&mut self, requirement: &str, tale: &mut Tale, stage: &Stage) -> Told<u64> {
         self.subscribe(tale).await?;
-        self.heard_tick(tale, stage).await
+        self.tick_heard_as(requirement, tale, stage).await
     }
 
     /// Has the cloud change something until word of a change comes, and gives its version. What came before goes.
@@ -418,6 +426,10 @@ impl Actor {
     /// # Errors
     /// The end, when no word comes.
     pub async fn heard_tick(&mut self, tale: &mut Tale, stage: &Stage) -> Told<u64> {
+        self.tick_heard_as("TWIN-DES-01", tale, stage).await
+    }
+
+    async fn tick_heard_as(&mut self, requirement: &str, tale: &mut Tale, stage: &Stage) -> Told<u64> {
         let began = Instant::now();
         let mut patience = Deadline { name: "HEARD_OF", limit: FIRST_PATIENCE };
         while began.elapsed() < deadline::TWIN.limit {
@@ -430,7 +442,7 @@ impl Actor {
             }
             patience.limit = (patience.limit * 2).min(Duration::from_secs(1));
         }
-        Err(tale.broken("TWIN-DES-01", "a subscribed client hears of changes", "none of several was notified"))
+        Err(tale.broken(requirement, "a subscribed client hears of changes", "none of several was notified"))
     }
 
     /// As [`Actor::heard_tick`], and nothing else is heard of before.

@@ -104,6 +104,8 @@ impl Core {
             DeliveryOutcome::Delivered if planted("C2D06-acknowledgement-completes-nothing") => {}
             DeliveryOutcome::Delivered => self.complete(&open),
             DeliveryOutcome::Failed => self.cloud_to_device.left.push(open),
+            DeliveryOutcome::Rejected if planted("C2D08-rejection-completes") => self.complete(&open),
+            DeliveryOutcome::Released if planted("C2D08-release-completes") => self.complete(&open),
             DeliveryOutcome::Rejected => self.settle_at_iot_hub(&open, Feedback::Reject),
             DeliveryOutcome::Released => self.settle_at_iot_hub(&open, Feedback::Abandon),
         }

@@ -28,6 +28,7 @@ pub const IDS: &[&str] = &[
     "GET09-read-needs-a-desired-subscription",
     "GET11-documents-are-gone-with-the-process",
     "ISO01-modules-share-the-twin-of-their-device",
+    "ISO02-twin-links-need-no-token",
     "ISO03-twins-are-read-over-https",
     "RPT01-answer-repeats-the-patch",
     "RPT01-update-is-answered-200",
