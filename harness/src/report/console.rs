@@ -135,7 +135,9 @@ impl Console {
             Outcome::Inconclusive { .. } => {
                 let entries = record.entries().iter();
                 let mut ended = entries.filter(|entry| entry.result.is_some());
-                let entry = ended.find(|entry| entry.test.name == result.test.name)?;
+                let entry = ended.find(|entry| {
+                    (&entry.test.name, &entry.test.transport) == (&result.test.name, &result.test.transport)
+                })?;
                 block::inconclusive(&Test::from(entry), self.style.width)
             }
             Outcome::Conforms | Outcome::NotApplicable { .. } => return None,

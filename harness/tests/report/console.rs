@@ -3,6 +3,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use harness::event::Event;
+use harness::outcome::Outcome;
 use harness::report::console::{Console, Style};
 use harness::report::{Record, Written, block, v1};
 
@@ -166,6 +167,17 @@ fn a_violation_tells_claim_symptom_case_and_command() {
 
     VIOLATED  1 of 4 requirements violated, 2,412 cases, 31 s  (seed 5eed)
     "#);
+}
+
+#[test]
+fn the_reason_is_that_of_the_transport_that_could_not_tell() {
+    let over = |transport| sample::test(sample::FAN_OUT, transport, 3, &["ROUTE-FAN-01"]);
+    let told = piped(&[
+        sample::started(vec![over("mqtt"), over("amqp")]),
+        sample::finished(&over("mqtt"), Outcome::Conforms, 10),
+        sample::finished(&over("amqp"), sample::undecided(), 10),
+    ]);
+    assert!(told.contains("the hub ended by itself with exit status 139"), "{told}");
 }
 
 #[test]

@@ -36,6 +36,10 @@ async fn short(environment: &Environment, who: &Identity, secs: i64) -> Result<R
     Ok(enter(environment, who, |connect| connect.password = Some(password)).await?.0)
 }
 
+/// Seconds in which the graces end: long enough to connect in, on a busy machine too.
+const FIRST: i64 = 3;
+const SECOND: i64 = 4;
+
 /// The leaf device's token is over after the module's first one: when the device had to go, the module would have too.
 async fn renewed(worker: &mut Worker) -> Result<Outcome, StageError> {
     let mut blueprint = super::newcomer::blueprint();
@@ -43,14 +47,14 @@ async fn renewed(worker: &mut Worker) -> Result<Outcome, StageError> {
     blueprint.settings.push(("edgecert__reauthenticationSecs".to_owned(), "1".to_owned()));
     worker.set_stage(blueprint);
     let environment = worker.stage().await?.environment();
-    let older = short(environment, &module(GUEST), 1).await?;
+    let older = short(environment, &module(GUEST), FIRST).await?;
     let (mut newer, _) = enter(environment, &module(GUEST), |_| {}).await?;
-    let mut witness = short(environment, &device(VISITOR), 2).await?;
+    let mut witness = short(environment, &device(VISITOR), SECOND).await?;
     drop(older);
     let steps = [
-        "module guest connects with a token whose grace ends in 1 s".to_owned(),
+        format!("module guest connects with a token whose grace ends in {FIRST} s"),
         "it connects anew, with a token that is good for an hour".to_owned(),
-        "leaf device visitor connects with a token whose grace ends in 2 s, and is closed after that".to_owned(),
+        format!("leaf device visitor connects with a token whose grace ends in {SECOND} s, and is closed after that"),
     ];
     // Both are pinged, so that no limit of keep alive has a part in this.
     let closed = second_look(environment).wait("the hub to close leaf device visitor's connection", async {
