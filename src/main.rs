@@ -8,6 +8,7 @@ mod explain;
 mod guarded;
 mod list;
 mod module;
+mod repeat;
 mod selection;
 mod self_test;
 mod serve;

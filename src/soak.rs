@@ -11,8 +11,8 @@ use harness::subject::{Launch, Subject};
 use suites::soak::{kills, packets};
 use tokio::sync::watch;
 
-use crate::BROKEN;
 use crate::test::{fresh_seed, hexadecimal, setting, stop_on_signals};
+use crate::{BROKEN, repeat};
 
 #[derive(clap::Subcommand)]
 pub enum Kind {
@@ -58,7 +58,7 @@ pub struct Kills {
     /// How often the hub is killed.
     #[arg(long, value_name = "N", default_value_t = 200)]
     times: u32,
-    /// How many modules send, at QoS 1.
+    /// How many modules send; a share of them over each transport.
     #[arg(long, value_name = "N", default_value_t = 20)]
     senders: u16,
     #[command(flatten)]
@@ -93,6 +93,12 @@ pub fn run(kind: Kind) -> anyhow::Result<ExitCode> {
 }
 
 impl Common {
+    /// The command line that plays this soak again.
+    fn again(&self, soak: &str) -> String {
+        let subject = repeat::of_subject(&self.hub, self.plant.as_deref(), &self.hub_settings);
+        std::iter::once(format!("edgecert {soak}")).chain(subject).collect::<Vec<_>>().join(" ")
+    }
+
     fn launch(&self, folder: &RunFolder) -> anyhow::Result<Launch> {
         if let Subject::Attach(_) = self.hub {
             anyhow::bail!("--hub attach: a soak starts and kills its hub itself; use `embedded` or `command:`");
@@ -129,7 +135,7 @@ async fn kill(arguments: Kills, stop: watch::Receiver<bool>) -> anyhow::Result<E
         let line = format!("nothing acknowledged was lost: {} kills, {}", verdict.kills, sums(&verdict.sums));
         (line, verdict.breaches)
     });
-    let again = format!("edgecert soak kills --times {kills} --senders {senders} --seed {seed:x}");
+    let again = arguments.common.again(&format!("soak kills --times {kills} --senders {senders} --seed {seed:x}"));
     told.end(ended, folder, &again, *stop.borrow())
 }
 
@@ -165,8 +171,10 @@ async fn pour(arguments: Packets, stop: watch::Receiver<bool>) -> anyhow::Result
         );
         (line, breaches)
     });
-    let again =
-        format!("edgecert soak packets --protocol {word} --against {name} --count {} --seed {seed:x}", plan.packets);
+    let count = plan.packets;
+    let again = arguments
+        .common
+        .again(&format!("soak packets --protocol {word} --against {name} --count {count} --seed {seed:x}"));
     told.end(ended, folder, &again, *stop.borrow())
 }
 

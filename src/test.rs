@@ -16,8 +16,8 @@ use suites::deployment::Deployment;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::BROKEN;
 use crate::selection::{CASES, Selection, Thoroughness};
+use crate::{BROKEN, repeat};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -237,25 +237,17 @@ impl Arguments {
     /// The command line that has the same input, selection of tests and transports aside.
     fn repeat_one(&self, seed: u64) -> String {
         let mut line = vec!["edgecert test".to_owned(), format!("--seed {seed:x}"), format!("--cases {}", self.cases)];
-        match &self.hub {
-            Subject::Embedded => {}
-            Subject::Command(argv) => line.push(format!("--hub '{}'", quoted(&format!("command:{}", argv.join(" "))))),
-            Subject::Attach(file) => line.push(format!("--hub 'attach:{}'", file.display())),
-        }
         line.extend(
-            self.deployment.iter().map(|file| format!("--deployment '{}'", quoted(&file.display().to_string()))),
+            self.deployment
+                .iter()
+                .map(|file| format!("--deployment '{}'", repeat::quoted(&file.display().to_string()))),
         );
         if self.selection.profile == Thoroughness::Full {
             line.push("--profile full".to_owned());
         }
-        line.extend(self.plant.iter().map(|fault| format!("--plant {fault}")));
+        line.extend(repeat::of_subject(&self.hub, self.plant.as_deref(), &self.hub_settings));
         line.extend(self.world_address.iter().map(|address| format!("--world-address {address}")));
         line.extend(self.hub_address.iter().map(|address| format!("--hub-address {address}")));
-        line.extend(
-            self.hub_settings
-                .iter()
-                .map(|(name, value)| format!("--hub-setting '{}'", quoted(&format!("{name}={value}")))),
-        );
         line.join(" ")
     }
 
@@ -271,13 +263,8 @@ impl Arguments {
             line.push_str(&format!(" --requirement {id}"));
         }
         if let Some(text) = &self.selection.filter {
-            line.push_str(&format!(" --filter '{}'", quoted(text)));
+            line.push_str(&format!(" --filter '{}'", repeat::quoted(text)));
         }
         line
     }
-}
-
-/// Text between single quotes of a shell.
-fn quoted(text: &str) -> String {
-    text.replace('\'', "'\\''")
 }

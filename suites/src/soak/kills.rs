@@ -1,7 +1,8 @@
-//! The hub dies by SIGKILL again and again, while senders send at QoS 1 and receivers take what comes.
+//! The hub dies by SIGKILL again and again, while senders send and receivers take what comes, a share of them over each
+//! transport.
 //!
-//! Senders behave as the standard asks: what has no PUBACK when the connection breaks is sent again, in order, on the
-//! next. Each sender feeds two streams: one to an input of a module, one to the cloud.
+//! Senders behave as both standards ask: what is not acknowledged when the connection breaks is sent again, in order, on
+//! the next. Each sender feeds two streams: one to an input of a module, one to the cloud.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -9,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use harness::client::mqtt::{MqttClient, Pending, QoS};
+use harness::client::amqp::message::Message;
+use harness::client::hub_client::{HubClient, Pending};
 use harness::deadline;
 use harness::environment::{Blueprint, Environment};
 use harness::observe::history::Identity;
@@ -58,7 +60,7 @@ pub struct Verdict {
 const EDGE_DEVICE: &str = "gw7";
 /// Modules that receive; each serves the streams of a share of the senders.
 const RECEIVERS: u16 = 4;
-/// PUBLISHes a sender has under way.
+/// Messages a sender has under way.
 const WINDOW: usize = 10;
 /// Messages between senders and receivers, beyond which senders wait: a hub that drains slower than it takes in would
 /// only gather a backlog.
@@ -185,6 +187,10 @@ fn blueprint(senders: u16) -> Blueprint {
         "routes": routes,
         "storeAndForwardConfiguration": { "timeToLiveSecs": 7200 },
     }));
+    // Senders of one receiver speak the same: a share of the streams is of one protocol from end to end.
+    let number = |name: &str| name[1..].parse::<usize>().unwrap_or_default();
+    let speakers = names.iter().map(|name| (name, Transport::ALL[number(name) % Transport::ALL.len()]));
+    blueprint.speakers = speakers.map(|(name, transport)| (Identity::Module(name.clone()), transport)).collect();
     blueprint.settings = vec![("MaxConnectedClients".to_owned(), "200".to_owned())];
     blueprint.keep_records = Some(KEEP_RECORDS);
     blueprint
@@ -214,10 +220,10 @@ struct Hub {
 
 impl Hub {
     /// Connects, as soon as the hub can be reached.
-    async fn connect(&mut self, identity: &Identity) -> MqttClient {
+    async fn connect(&mut self, identity: &Identity) -> HubClient {
         loop {
             self.ready.mark_unchanged();
-            let connected = self.environment.read().await.connect_mqtt(identity).await;
+            let connected = self.environment.read().await.connect(identity).await;
             match connected {
                 Ok(client) => return client,
                 // It has been killed: the next life begins with a word.
@@ -229,7 +235,7 @@ impl Hub {
     }
 }
 
-/// One PUBLISH under way.
+/// One message under way.
 type UnderWay = (u8, u32, Pending);
 
 async fn send(world: Arc<World>, mut hub: Hub, number: u16) {
@@ -252,7 +258,7 @@ async fn send(world: Arc<World>, mut hub: Hub, number: u16) {
                 if world.finishing.load(Ordering::Relaxed) {
                     return;
                 }
-                // Arrivals make room; the hub may also die meanwhile, which the next PUBLISH shows.
+                // Arrivals make room; the hub may also die meanwhile, which the next message shows.
                 let room = world.room.notified();
                 let _ = tokio::time::timeout(deadline::GLANCE.limit, room).await;
                 continue;
@@ -268,14 +274,15 @@ async fn send(world: Arc<World>, mut hub: Hub, number: u16) {
     }
 }
 
-async fn publish(world: &World, client: &MqttClient, number: u16, output: u8, message: u32) -> UnderWay {
+async fn publish(world: &World, client: &HubClient, number: u16, output: u8, message: u32) -> UnderWay {
     let stream = (number, output);
     if world.ledger(|ledger| ledger.sent(stream, message)) {
         world.sent.fetch_add(1, Ordering::Relaxed);
     }
     let name = if output == 0 { "in" } else { "up" };
-    let topic = format!("devices/{EDGE_DEVICE}/modules/s{number}/messages/events/%24.on={name}");
-    (output, message, client.publish(&topic, body(stream, message), QoS::AtLeastOnce).await)
+    let system = vec![("outputName".to_owned(), Some(name.to_owned()))];
+    let carrier = Message { system, body: body(stream, message), ..Message::default() };
+    (output, message, client.send(&carrier).await)
 }
 
 async fn receive(
@@ -291,13 +298,10 @@ async fn receive(
     loop {
         let mut client = hub.connect(&identity).await;
         let life = world.life.load(Ordering::SeqCst);
-        let mut received = client.take_received();
-        if client.subscribe(&format!("devices/{EDGE_DEVICE}/modules/{module}/inputs/#")).await.is_err() {
-            continue;
-        }
+        let Ok(mut received) = client.inputs().await else { continue };
         awake.send_modify(|count| *count += 1);
-        while let Some(message) = received.recv().await {
-            if let Err(what) = world.note_arrival(&place, &message.payload, life) {
+        while let Some(input) = received.recv().await {
+            if let Err(what) = world.note_arrival(&place, &input.message.body, life) {
                 strange.lock().unwrap_or_else(PoisonError::into_inner).push(what);
             }
         }
