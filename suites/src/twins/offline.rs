@@ -127,7 +127,12 @@ async fn flushed(stage: &mut Stage) -> Told {
         "{ALPHA} reported {{\"x\":1,\"o\":{{\"k\":1}}}}, which the cloud has; from now on it answers 429 to updates"
     ));
     let mark = ground::tick();
-    for patch in [json!({"x": 2, "late": 1}), json!({"x": null, "o": {"k": null, "l": [1]}}), json!({"late": mark})] {
+    let patches = [
+        json!({"x": 2, "late": 1, "o": {"l": [2, 3]}}),
+        json!({"x": null, "o": {"k": null, "l": [1]}}),
+        json!({"late": mark}),
+    ];
+    for patch in patches {
         tale.step(format!("{ALPHA} reports {patch}"));
         alpha.report(&mut tale, &patch).await?;
     }
