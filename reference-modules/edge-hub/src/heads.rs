@@ -4,6 +4,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub mod amqp;
 pub mod https;
+mod listen;
 pub mod mqtt;
 
 /// What a head and its client speak on: TLS, or a WebSocket within it.

@@ -1,4 +1,4 @@
-//! Accepts connections.
+//! Where a connection begins.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -18,10 +18,8 @@ use crate::authenticate::Authenticator;
 use crate::certificate::Shown;
 use crate::engine::Engine;
 use crate::faults::planted;
+use crate::heads::listen::listen;
 use crate::settings::Settings;
-
-/// How long to wait when no connection can be accepted, for want of file descriptors say.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a client may take for TLS, SASL and OPEN, and to answer CLOSE.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
@@ -57,20 +55,7 @@ impl Head {
     /// # Errors
     /// When the address is taken.
     pub async fn listen(self: Arc<Head>, address: SocketAddr) -> io::Result<impl Future<Output = ()>> {
-        let listener = TcpListener::bind(address).await?;
-        Ok(async move {
-            loop {
-                match listener.accept().await {
-                    Ok((socket, _)) => {
-                        tokio::spawn(self.clone().accept(socket));
-                    }
-                    Err(error) => {
-                        tracing::warn!("Cannot accept a connection: {error}");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                }
-            }
-        })
+        listen(address, move |socket| self.clone().accept(socket)).await
     }
 
     async fn accept(self: Arc<Head>, socket: TcpStream) {

@@ -1,4 +1,4 @@
-//! Accepts connections, reads requests, and sends each where it belongs.
+//! Reads requests, and sends each where it belongs.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -27,14 +27,12 @@ use crate::authenticate::Authenticator;
 use crate::certificate::Shown;
 use crate::engine::Engine;
 use crate::faults::planted;
+use crate::heads::listen::listen;
 use crate::heads::{amqp, mqtt};
 use crate::metrics::Metrics;
 use crate::scope::client::Scope;
 use crate::settings::Settings;
 use crate::upstream::Upstream;
-
-/// How long to wait when no connection can be accepted, for want of file descriptors say.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Most that is read of a request's body.
 const MAX_BODY_BYTES: usize = 30_000_000;
@@ -76,21 +74,8 @@ impl Head {
     /// # Errors
     /// When the address is taken, or needs rights that are not there.
     pub async fn listen(self, address: SocketAddr) -> io::Result<impl Future<Output = ()>> {
-        let listener = TcpListener::bind(address).await?;
         let head = Arc::new(self);
-        Ok(async move {
-            loop {
-                match listener.accept().await {
-                    Ok((socket, _)) => {
-                        tokio::spawn(head.clone().serve(socket));
-                    }
-                    Err(error) => {
-                        tracing::warn!("Cannot accept a connection: {error}");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                }
-            }
-        })
+        listen(address, move |socket| head.clone().serve(socket)).await
     }
 
     async fn serve(self: Arc<Head>, socket: TcpStream) {

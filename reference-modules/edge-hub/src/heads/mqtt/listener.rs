@@ -1,13 +1,12 @@
-//! Accepts connections.
+//! Where a connection begins.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::result_code::ConnectReturnCode;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
@@ -18,11 +17,9 @@ use crate::certificate::Shown;
 use crate::engine::Engine;
 use crate::faults::planted;
 use crate::heads::Stream;
+use crate::heads::listen::listen;
 use crate::settings::Settings;
 use crate::wire;
-
-/// How long to wait when no connection can be accepted, for want of file descriptors say.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// What every connection needs.
 pub struct Head {
@@ -47,21 +44,7 @@ impl Head {
     /// # Errors
     /// When the address is taken.
     pub async fn listen(self: Arc<Head>, address: SocketAddr) -> io::Result<impl Future<Output = ()>> {
-        let listener = TcpListener::bind(address).await?;
-        let head = self;
-        Ok(async move {
-            loop {
-                match listener.accept().await {
-                    Ok((socket, _)) => {
-                        tokio::spawn(head.clone().serve(socket));
-                    }
-                    Err(error) => {
-                        tracing::warn!("Cannot accept a connection: {error}");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                }
-            }
-        })
+        listen(address, move |socket| self.clone().serve(socket)).await
     }
 
     async fn serve(self: Arc<Head>, socket: TcpStream) {
