@@ -10,6 +10,7 @@ pub mod hub_client;
 pub mod iot_hub;
 pub mod mqtt;
 pub mod property_bag;
+pub mod raw;
 pub mod raw_amqp;
 pub mod raw_mqtt;
 pub mod sas;

@@ -12,7 +12,7 @@ use harness::subject::Ability;
 use harness::transport::{EACH, ONCE, OVER_AMQP, OVER_MQTT, Transport};
 use proptest::strategy::Strategy;
 
-use crate::property::{self, Failure, Play};
+use crate::property::{self, Failure, Play, Polish};
 use crate::scene::{self, Scene};
 
 /// A course of its own on whatever the worker starts.
@@ -91,6 +91,16 @@ pub fn over_amqp(test: Test) -> Test {
     Test { transports: OVER_AMQP, body, ..test }
 }
 
+/// A test on a stage of its own kind.
+pub fn on(blueprint: fn() -> Blueprint, test: Test) -> Test {
+    let play = test.body.clone();
+    let body: Body = Arc::new(move |worker| {
+        worker.set_stage(blueprint());
+        play(worker)
+    });
+    Test { body, ..test }
+}
+
 /// Generated cases; `weight` is the test's share of them.
 pub fn property<S>(
     suite: &'static str,
@@ -104,40 +114,15 @@ where
     S: Strategy + 'static,
     S::Value: Clone + Send + Sync + 'static,
 {
-    let body: Body = Arc::new(move |worker| {
-        Box::pin(property::check(worker, strategy, play, property::as_found, Failure::Harmless))
-    });
-    test(suite, name, requirements, weight, body)
+    test(suite, name, requirements, weight, generated(strategy, play, property::as_found, Failure::Harmless))
 }
 
-/// As [`property()`], on a stage of their own kind.
-pub fn property_on<S>(
-    suite: &'static str,
-    name: &str,
-    requirements: &[&str],
-    weight: u32,
-    blueprint: fn() -> Blueprint,
-    strategy: fn() -> S,
-    play: Play<S::Value>,
-) -> Test
-where
-    S: Strategy + 'static,
-    S::Value: Clone + Send + Sync + 'static,
-{
-    let body: Body = Arc::new(move |worker| {
-        worker.set_stage(blueprint());
-        Box::pin(property::check(worker, strategy, play, property::as_found, Failure::Harmless))
-    });
-    test(suite, name, requirements, weight, body)
-}
-
-/// Generated cases on a stage of their own kind, whose hub a failing case may leave in any state.
+/// Generated cases whose hub a failing one may leave in any state.
 pub fn ordeals<S>(
     suite: &'static str,
     name: &str,
     requirements: &[&str],
     weight: u32,
-    blueprint: fn() -> Blueprint,
     strategy: fn() -> S,
     play: Play<S::Value>,
 ) -> Test
@@ -145,10 +130,7 @@ where
     S: Strategy + 'static,
     S::Value: Clone + Send + Sync + 'static,
 {
-    let body: Body = Arc::new(move |worker| {
-        worker.set_stage(blueprint());
-        Box::pin(property::check(worker, strategy, play, property::as_found, Failure::Lasting))
-    });
+    let body = generated(strategy, play, property::as_found, Failure::Lasting);
     Test { needs: vec![Ability::Restart, Ability::Pause], ..test(suite, name, requirements, weight, body) }
 }
 
@@ -164,7 +146,13 @@ pub fn scenes<S>(
 where
     S: Strategy<Value = Scene> + 'static,
 {
-    let body: Body =
-        Arc::new(move |worker| Box::pin(property::check(worker, strategy, play, scene::polish, Failure::Harmless)));
-    test(suite, name, requirements, weight, body)
+    test(suite, name, requirements, weight, generated(strategy, play, scene::polish, Failure::Harmless))
+}
+
+fn generated<S>(strategy: fn() -> S, play: Play<S::Value>, polish: Polish<S::Value>, failure: Failure) -> Body
+where
+    S: Strategy + 'static,
+    S::Value: Clone + Send + Sync + 'static,
+{
+    Arc::new(move |worker| Box::pin(property::check(worker, strategy, play, polish, failure)))
 }

@@ -11,8 +11,9 @@ use crate::client::http::Origin;
 use crate::client::https::HttpsClient;
 use crate::client::hub_client::{self, HubClient};
 use crate::client::mqtt::{ConnectError, Login, MqttClient};
+use crate::client::raw::RawError;
 use crate::client::raw_amqp::RawAmqp;
-use crate::client::raw_mqtt::{RawError, RawMqtt};
+use crate::client::raw_mqtt::RawMqtt;
 use crate::client::sas;
 use crate::client::stream::Carrier;
 use crate::client::websocket::{self, Upgrade, UpgradeError, WebSocket};
@@ -99,7 +100,7 @@ impl Environment {
         }
         let opened = self.websocket(Upgrade::default()).await;
         let (socket, _) = opened.map_err(|error| RawError::Open(std::io::Error::other(error.to_string())))?;
-        Ok(RawAmqp::over(name, socket, self.wire.clone()))
+        Ok(RawAmqp::on(name, socket, self.wire.clone()))
     }
 
     /// Opens a raw connection to the AMQP head over TLS, with a say in the handshake.

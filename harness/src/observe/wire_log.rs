@@ -8,8 +8,6 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::client::raw_mqtt::received;
-
 /// Bytes kept of one note; of more the length is told.
 const SHOWN: usize = 256;
 /// Notes kept of one case.
@@ -57,17 +55,8 @@ impl WireLog {
         case.left_out = 0;
     }
 
-    /// Notes bytes as they stood on the wire; none is the end of the connection.
-    pub fn note(&self, connection: &str, direction: Direction, bytes: &[u8]) {
-        let what = match bytes.first() {
-            None => "end of the connection".to_owned(),
-            Some(first) => format!("{}, {} bytes: {}", received::name(*first), bytes.len(), hex(bytes)),
-        };
-        self.tell(connection, direction, what);
-    }
-
-    /// Notes bytes, with words for what they are.
-    pub fn note_as(&self, connection: &str, direction: Direction, what: &str, bytes: &[u8]) {
+    /// Notes bytes as they stood on the wire, with words for what they are.
+    pub fn note(&self, connection: &str, direction: Direction, what: &str, bytes: &[u8]) {
         self.tell(connection, direction, format!("{what}, {} bytes: {}", bytes.len(), hex(bytes)));
     }
 
@@ -122,13 +111,13 @@ mod tests {
     #[test]
     fn the_log_tells_who_wrote_what_and_forgets_earlier_cases() {
         let log = WireLog::new();
-        log.note("probe", Direction::ToHub, &[0xc0, 0]);
+        log.note("probe", Direction::ToHub, "PINGREQ", &[0xc0, 0]);
         log.begin_case();
-        log.note("probe", Direction::ToHub, &[0x40, 2, 0, 1]);
-        log.note("probe", Direction::FromHub, &[]);
+        log.note("probe", Direction::ToHub, "PUBACK 1", &[0x40, 2, 0, 1]);
+        log.tell("probe", Direction::FromHub, "end of the connection".to_owned());
         let text = log.text();
         assert!(!text.contains("PINGREQ"), "{text}");
-        assert!(text.contains("probe            -> PUBACK, 4 bytes: 40020001"), "{text}");
+        assert!(text.contains("probe            -> PUBACK 1, 4 bytes: 40020001"), "{text}");
         assert!(text.contains("<- end of the connection"), "{text}");
     }
 

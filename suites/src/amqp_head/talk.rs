@@ -4,11 +4,11 @@
 
 use futures_util::future::BoxFuture;
 use harness::client::amqp::message::INPUT;
+use harness::client::raw::RawError;
 use harness::client::raw_amqp::message::{Message, Property, put_token};
 use harness::client::raw_amqp::peer::{Delivery, Layer, Link, PeerError};
 use harness::client::raw_amqp::performative::{ACCEPTED, Attach, Begin, Open};
 use harness::client::raw_amqp::{Peer, Value};
-use harness::client::raw_mqtt::RawError;
 use harness::client::websocket::UpgradeError;
 use harness::deadline::{self, Expired};
 use harness::environment::{Blueprint, Environment};

@@ -53,7 +53,7 @@ async fn secure(stage: &mut Stage, talk: &mut Talk) -> Told {
         talk.claim("AMQP-TR-02", "no header of AMQP comes back");
         let mut socket = tokio::net::TcpStream::connect(environment.amqp_address())
             .await
-            .map_err(harness::client::raw_mqtt::RawError::Open)?;
+            .map_err(harness::client::raw::RawError::Open)?;
         // A hub that closes before everything is written has said enough.
         let _ = socket.write_all(&[header.as_slice(), &[0; 64]].concat()).await;
         let mut answer = Vec::new();
@@ -101,7 +101,7 @@ async fn upgraded(stage: &mut Stage, talk: &mut Talk) -> Told {
         talk.claim("AMQP-TR-03", "101 with AMQPWSB10, and AMQP on it");
         let (socket, protocol) = environment.websocket(Upgrade { path, protocols }).await?;
         talk.holds(protocol.as_deref() == Some("AMQPWSB10"), format!("the sub-protocol is {protocol:?}"))?;
-        let raw = RawAmqp::over("websocket", socket, environment.wire().clone());
+        let raw = RawAmqp::on("websocket", socket, environment.wire().clone());
         Peer::enter(raw, &Layer::anonymous(), &Open::default()).await?;
     }
     for protocols in ["amqp", "nothing-known"] {
@@ -130,7 +130,7 @@ async fn borders(stage: &mut Stage, talk: &mut Talk) -> Told {
         talk.step(format!("the AMQP header, OPEN and BEGIN over a WebSocket, {what}"));
         talk.claim("AMQP-TR-05", "the hub answers with its header, OPEN and BEGIN");
         let (socket, _) = environment.websocket(Upgrade::default()).await?;
-        let mut raw = RawAmqp::over("pieces", socket, environment.wire().clone());
+        let mut raw = RawAmqp::on("pieces", socket, environment.wire().clone());
         raw.write_split(&bytes, &cuts).await;
         let mut peer = Peer::opened(raw).await?;
         peer.begun(CHANNEL).await?;

@@ -21,14 +21,16 @@ use crate::scene::{Letter, shown};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    vec![declare::property_on(
-        "cross_protocol",
-        "cross_protocol::messages::everybody_gets_what_anybody_sent",
-        &["CROSS-MSG-01", "CROSS-MSG-02", "CROSS-MSG-03", "CROSS-MSG-04", "CROSS-MSG-05"],
-        6,
+    vec![declare::on(
         blueprint,
-        letters,
-        |stage, letters| Box::pin(play(stage, letters)),
+        declare::property(
+            "cross_protocol",
+            "cross_protocol::messages::everybody_gets_what_anybody_sent",
+            &["CROSS-MSG-01", "CROSS-MSG-02", "CROSS-MSG-03", "CROSS-MSG-04", "CROSS-MSG-05"],
+            6,
+            letters,
+            |stage, letters| Box::pin(play(stage, letters)),
+        ),
     )]
 }
 

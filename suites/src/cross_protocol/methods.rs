@@ -23,14 +23,16 @@ use crate::oracle::method::answer;
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    vec![declare::property_on(
-        "cross_protocol",
-        "cross_protocol::methods::callers_and_callees_need_not_speak_the_same",
-        &["CROSS-METHOD-01", "CROSS-METHOD-02"],
-        2,
+    vec![declare::on(
         blueprint,
-        calls,
-        |stage, calls| Box::pin(play(stage, calls)),
+        declare::property(
+            "cross_protocol",
+            "cross_protocol::methods::callers_and_callees_need_not_speak_the_same",
+            &["CROSS-METHOD-01", "CROSS-METHOD-02"],
+            2,
+            calls,
+            |stage, calls| Box::pin(play(stage, calls)),
+        ),
     )]
 }
 

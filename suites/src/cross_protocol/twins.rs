@@ -17,14 +17,16 @@ use crate::twins::tale::{self, Tale, Told};
 
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
-    vec![declare::property_on(
-        "cross_protocol",
-        "cross_protocol::twins::what_is_done_over_one_protocol_is_seen_over_another",
-        &["CROSS-TWIN-01", "CROSS-TWIN-02"],
-        1,
+    vec![declare::on(
         blueprint,
-        deeds,
-        |stage, deeds| Box::pin(async move { tale::found(play(stage, deeds).await) }),
+        declare::property(
+            "cross_protocol",
+            "cross_protocol::twins::what_is_done_over_one_protocol_is_seen_over_another",
+            &["CROSS-TWIN-01", "CROSS-TWIN-02"],
+            1,
+            deeds,
+            |stage, deeds| Box::pin(async move { tale::found(play(stage, deeds).await) }),
+        ),
     )]
 }
 

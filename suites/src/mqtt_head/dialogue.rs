@@ -4,8 +4,9 @@
 use bytes::Bytes;
 use harness::client::mqtt::{ConnectError, QoS};
 use harness::client::property_bag;
+use harness::client::raw::RawError;
 use harness::client::raw_mqtt::received::Published;
-use harness::client::raw_mqtt::{Connect, Packet, RawError, RawMqtt, packet};
+use harness::client::raw_mqtt::{Connect, Packet, RawMqtt, packet};
 use harness::deadline::{self, Deadline, Expired};
 use harness::environment::Environment;
 use harness::observe::history::{self, Identity};

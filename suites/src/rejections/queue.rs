@@ -18,14 +18,16 @@ mod trial;
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     let covered = ["C2D-05", "C2D-06", "C2D-07", "C2D-09", "C2D-10", "C2D-11", "MQTT-C2D-02", "MQTT-C2D-04"];
-    vec![declare::ordeals(
-        "rejections",
-        "rejections::queue::every_message_is_where_it_must_be",
-        &covered,
-        1,
+    vec![declare::on(
         post::blueprint,
-        cases,
-        play,
+        declare::ordeals(
+            "rejections",
+            "rejections::queue::every_message_is_where_it_must_be",
+            &covered,
+            1,
+            cases,
+            play,
+        ),
     )]
 }
 

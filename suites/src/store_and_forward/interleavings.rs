@@ -40,9 +40,12 @@ const JUDGED: [&str; 9] = [
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     let ordeal = |name: &str, strategy: fn() -> BoxedStrategy<Vec<Step>>| {
-        declare::ordeals("store_and_forward", name, &JUDGED, 1, ground::blueprint, strategy, |stage, steps| {
-            Box::pin(play(stage, steps))
-        })
+        declare::on(
+            ground::blueprint,
+            declare::ordeals("store_and_forward", name, &JUDGED, 1, strategy, |stage, steps| {
+                Box::pin(play(stage, steps))
+            }),
+        )
     };
     vec![
         ordeal("store_and_forward::interleavings::nothing_is_lost_while_the_hub_comes_and_goes", || ordeals(2, 1, 1)),

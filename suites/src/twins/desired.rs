@@ -30,14 +30,16 @@ pub fn tests() -> Vec<Test> {
     vec![
         on_stage!("after_an_outage_one_patch_makes_up_for_what_was_missed", ["TWIN-DES-09"], outage),
         on_stage!("a_patch_that_cannot_be_made_up_for_is_not_delivered", ["TWIN-DES-08", "TWIN-DES-06"], unrepaired),
-        declare::property_on(
-            "twins",
-            "twins::desired::changes_arrive_once_and_in_order_and_lead_to_the_clouds_document",
-            &["TWIN-DES-01", "TWIN-DES-02", "TWIN-DES-03", "TWIN-DES-12", "TWIN-DES-13", "MQTT-TWIN-12"],
-            2,
+        declare::on(
             ground::blueprint,
-            changes,
-            |stage, changes| Box::pin(play(stage, changes)),
+            declare::property(
+                "twins",
+                "twins::desired::changes_arrive_once_and_in_order_and_lead_to_the_clouds_document",
+                &["TWIN-DES-01", "TWIN-DES-02", "TWIN-DES-03", "TWIN-DES-12", "TWIN-DES-13", "MQTT-TWIN-12"],
+                2,
+                changes,
+                |stage, changes| Box::pin(play(stage, changes)),
+            ),
         ),
         on_stage!("a_lost_patch_is_made_up_for_by_one_with_the_next", ["TWIN-DES-06", "TWIN-DES-13"], gap),
         on_stage!("what_is_old_is_not_delivered_again", ["TWIN-DES-07"], old),

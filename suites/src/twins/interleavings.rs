@@ -48,9 +48,10 @@ const JUDGED: [&str; 16] = [
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     let ordeal = |name: &str, strategy: fn() -> BoxedStrategy<Vec<Step>>| {
-        declare::ordeals("twins", name, &JUDGED, 1, ground::blueprint, strategy, |stage, steps| {
-            Box::pin(play(stage, steps))
-        })
+        declare::on(
+            ground::blueprint,
+            declare::ordeals("twins", name, &JUDGED, 1, strategy, |stage, steps| Box::pin(play(stage, steps))),
+        )
     };
     vec![
         ordeal("twins::interleavings::twins_agree_while_the_cloud_comes_and_goes", || ordeals(2, 0)),

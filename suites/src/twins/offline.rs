@@ -43,14 +43,16 @@ pub fn tests() -> Vec<Test> {
             ["TWIN-RPT-03", "MQTT-TWIN-11"],
             silent
         ),
-        declare::property_on(
-            "twins",
-            "twins::offline::patches_are_read_back_over_the_last_known_twin",
-            &["TWIN-RPT-08", "TWIN-GET-06", "TWIN-RPT-03", "TWIN-RPT-10", "MQTT-TWIN-10", "MQTT-TWIN-11"],
-            4,
+        declare::on(
             ground::blueprint,
-            || vec(generate::twin::patch(), 1..6),
-            |stage, patches| Box::pin(play(stage, patches)),
+            declare::property(
+                "twins",
+                "twins::offline::patches_are_read_back_over_the_last_known_twin",
+                &["TWIN-RPT-08", "TWIN-GET-06", "TWIN-RPT-03", "TWIN-RPT-10", "MQTT-TWIN-10", "MQTT-TWIN-11"],
+                4,
+                || vec(generate::twin::patch(), 1..6),
+                |stage, patches| Box::pin(play(stage, patches)),
+            ),
         ),
     ]
 }

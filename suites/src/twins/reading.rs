@@ -18,14 +18,16 @@ use crate::oracle::twin::{self, Json};
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     vec![
-        declare::property_on(
-            "twins",
-            "twins::reading::what_the_cloud_desires_is_read_whatever_it_is",
-            &["TWIN-GET-03", "TWIN-GET-02", "TWIN-GET-04", "TWIN-GET-05", "TWIN-GET-09", "MQTT-TWIN-01"],
-            4,
+        declare::on(
             ground::blueprint,
-            || vec(generate::twin::document(), 1..4),
-            |stage, documents| Box::pin(play(stage, documents)),
+            declare::property(
+                "twins",
+                "twins::reading::what_the_cloud_desires_is_read_whatever_it_is",
+                &["TWIN-GET-03", "TWIN-GET-02", "TWIN-GET-04", "TWIN-GET-05", "TWIN-GET-09", "MQTT-TWIN-01"],
+                4,
+                || vec(generate::twin::document(), 1..4),
+                |stage, documents| Box::pin(play(stage, documents)),
+            ),
         ),
         over_mqtt(fixed(
             "twins",

@@ -16,28 +16,30 @@ use crate::oracle::twin::{self, Json, Refusal};
 /// All tests of this section.
 pub fn tests() -> Vec<Test> {
     vec![
-        declare::property_on(
-            "twins",
-            "twins::validation::a_patch_is_taken_or_refused_by_the_limits",
-            &[
-                "TWIN-VAL-01",
-                "TWIN-VAL-02",
-                "TWIN-VAL-03",
-                "TWIN-VAL-04",
-                "TWIN-VAL-05",
-                "TWIN-VAL-06",
-                "TWIN-VAL-07",
-                "TWIN-VAL-09",
-                "TWIN-VAL-10",
-                "TWIN-VAL-12",
-                "TWIN-VAL-13",
-                "TWIN-VAL-15",
-                "MQTT-TWIN-04",
-            ],
-            10,
+        declare::on(
             ground::blueprint,
-            || vec(payload_at_a_limit(), 1..6),
-            |stage, payloads| Box::pin(play(stage, payloads)),
+            declare::property(
+                "twins",
+                "twins::validation::a_patch_is_taken_or_refused_by_the_limits",
+                &[
+                    "TWIN-VAL-01",
+                    "TWIN-VAL-02",
+                    "TWIN-VAL-03",
+                    "TWIN-VAL-04",
+                    "TWIN-VAL-05",
+                    "TWIN-VAL-06",
+                    "TWIN-VAL-07",
+                    "TWIN-VAL-09",
+                    "TWIN-VAL-10",
+                    "TWIN-VAL-12",
+                    "TWIN-VAL-13",
+                    "TWIN-VAL-15",
+                    "MQTT-TWIN-04",
+                ],
+                10,
+                || vec(payload_at_a_limit(), 1..6),
+                |stage, payloads| Box::pin(play(stage, payloads)),
+            ),
         ),
         fixed(
             "twins",
