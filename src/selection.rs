@@ -20,7 +20,7 @@ pub struct Selection {
     /// Run tests of one requirement only; may be given several times.
     #[arg(long = "requirement", value_name = "ID")]
     pub requirements: Vec<String>,
-    /// How thorough: `quick` takes a minute or two; `full` adds what takes real minutes.
+    /// How thorough: `quick` takes about three minutes; `full` adds what takes real minutes.
     #[arg(long, value_enum, value_name = "NAME", default_value_t = Thoroughness::Quick)]
     pub profile: Thoroughness,
 }
@@ -28,7 +28,7 @@ pub struct Selection {
 /// How thorough a run is, as the command line spells it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Thoroughness {
-    /// A minute or two.
+    /// A few minutes.
     #[default]
     Quick,
     /// Real minutes too.

@@ -259,8 +259,8 @@ impl Shared {
                 run_folder: self.folder.join(number.to_string()),
             },
             blueprint: suites::blueprint(),
-            // A fault is one on whatever transport it is noticed.
-            tests: tests.into_iter().map(|(test, cases)| (test.on_one_transport(), cases)).collect(),
+            // A fault is one on whatever transport it is noticed: one will do.
+            tests: tests.into_iter().map(|(test, cases)| (test.on_one_transport(fault.over), cases)).collect(),
             transports: Transport::ALL.to_vec(),
             seed: self.seed,
             jobs: 1,

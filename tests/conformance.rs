@@ -87,7 +87,7 @@ fn play(tests: Vec<runner::Test>, results: &Results) -> Result<(), String> {
         .into_iter()
         .map(|test| {
             let cases = u64::from(test.weight) * CASES_FOR_EACH_WEIGHT;
-            (test.on_one_transport(), cases)
+            (test.on_one_transport(None), cases)
         })
         .collect();
     let plan = Plan {

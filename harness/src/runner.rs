@@ -41,10 +41,11 @@ pub struct Test {
 }
 
 impl Test {
-    /// The same, on the first of its transports alone.
+    /// The same, on one of its transports alone: this one if it has it, else its first.
     #[must_use]
-    pub fn on_one_transport(self) -> Self {
-        Self { transports: &self.transports[..1], ..self }
+    pub fn on_one_transport(self, wanted: Option<Transport>) -> Self {
+        let at = self.transports.iter().position(|has| Some(*has) == wanted).unwrap_or_default();
+        Self { transports: &self.transports[at..=at], ..self }
     }
 }
 

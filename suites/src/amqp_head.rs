@@ -44,6 +44,6 @@ pub fn tests() -> Vec<Test> {
     ];
     // What these speak over is said in each of them.
     let one = [transport::tests(), library::tests()];
-    let one = one.into_iter().flatten().map(over_amqp).map(Test::on_one_transport);
+    let one = one.into_iter().flatten().map(over_amqp).map(|test| test.on_one_transport(None));
     either.into_iter().flatten().map(over_amqp).chain(one).collect()
 }

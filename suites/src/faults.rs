@@ -1,5 +1,6 @@
 //! Planted faults: what each breaks, and which requirements it violates. The subject knows only their names.
 
+use harness::transport::Transport;
 use serde::{Deserialize, Serialize};
 
 /// A defect that can be planted in the reference edgeHub.
@@ -21,13 +22,16 @@ pub struct Fault {
     /// The least thorough run that must find it.
     #[serde(default)]
     pub found_with: Thoroughness,
+    /// Over what it shows, when that is not what the tests of its requirements speak first.
+    #[serde(default)]
+    pub over: Option<Transport>,
 }
 
 /// How thorough a run must be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Thoroughness {
-    /// The run of a minute or two.
+    /// The run of a few minutes.
     #[default]
     Quick,
     /// The run that takes real minutes.

@@ -27,7 +27,7 @@ use tokio_tungstenite::WebSocketStream;
 pub use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::stream;
 use crate::deadline::{self, Deadline, Expired};
@@ -110,7 +110,9 @@ impl WebSocket {
         let upgraded = hyper::upgrade::on(&mut response).await.map_err(UpgradeError::closed)?;
         let upgraded = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>();
         let Parts { io, read_buf, .. } = upgraded.expect("it was made from such a stream");
-        let socket = WebSocketStream::from_partially_read(io.into_inner(), read_buf.into(), Role::Client, None).await;
+        let socket =
+            WebSocketStream::from_partially_read(io.into_inner(), read_buf.into(), Role::Client, Some(small_buffers()))
+                .await;
         Ok((Self { socket, unread: Bytes::new(), text: false, pings: Arc::default() }, protocol))
     }
 
@@ -188,6 +190,11 @@ impl AsyncWrite for WebSocket {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.socket).poll_close(context).map_err(std::io::Error::other)
     }
+}
+
+/// How a WebSocket is read: the library clears its buffer before each read, and by default has one of 128 KiB.
+fn small_buffers() -> WebSocketConfig {
+    WebSocketConfig::default().read_buffer_size(8 * 1024)
 }
 
 /// Why there is no WebSocket.

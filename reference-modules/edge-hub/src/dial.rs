@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use crate::heads::https::websocket::byte_stream::{ByteStream, Text};
+use crate::heads::https::websocket::byte_stream::{ByteStream, Text, small_buffers};
 use crate::settings::HTTPS_PORT;
 
 /// Another address to dial for a host and port, given as `HOST:PORT=IP:PORT`.
@@ -99,7 +99,9 @@ impl Dialler {
         let stream = self.dial(host, HTTPS_PORT).await?;
         let mut request = format!("wss://{host}/$iothub/websocket").into_client_request().map_err(io::Error::other)?;
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(sub_protocol));
-        let (socket, _) = tokio_tungstenite::client_async(request, stream).await.map_err(io::Error::other)?;
+        let (socket, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(small_buffers()))
+            .await
+            .map_err(io::Error::other)?;
         Ok(ByteStream::new(socket, Text::Refused))
     }
 

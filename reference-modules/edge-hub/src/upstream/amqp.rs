@@ -1,6 +1,6 @@
 //! Upstream over AMQP: one connection for everybody, and on it a session for each identity.
 //!
-//! - `pool`: the connection; `cbs`: its tokens, all of them the hub's own; `links`: what is attached for an identity.
+//! - `pool`: the connection; `alive`: whether it stands; `cbs`: its tokens, all of them the hub's own; `links`: what is attached for an identity.
 //! - `event`: a message as IoT Hub gets it; `requests`: about twins and methods; `cloud_message`: as IoT Hub sends it.
 //!
 //! Each link that something may come over has a task that listens on it. Whatever ends one of them ends the line.
@@ -26,6 +26,7 @@ use super::line::{Heard, Ticket, TwinOperation};
 use crate::core::{Envelope, Feedback, Listening};
 use crate::identity::ClientId;
 
+mod alive;
 mod cbs;
 mod cloud_message;
 mod event;
@@ -33,6 +34,7 @@ mod links;
 mod pool;
 mod requests;
 
+use alive::Alive;
 use links::Links;
 pub use pool::Pool;
 
@@ -45,6 +47,7 @@ type News = mpsc::UnboundedSender<io::Result<Heard>>;
 /// The line of one identity.
 pub struct Line {
     links: Links,
+    alive: Alive,
     news: News,
     heard: mpsc::UnboundedReceiver<io::Result<Heard>>,
     /// Events, to the task that sends them.
@@ -73,16 +76,17 @@ struct Mailbox {
 impl Line {
     /// Opens a session for an identity; see [`super::line::Line::open`].
     pub async fn open(context: &Arc<Context>, client: &ClientId) -> io::Result<Line> {
-        let mut session = context.amqp.enter(context, client).await?;
+        let (mut session, alive) = context.amqp.enter(context, client).await?;
         let links = Links::new(&context.settings.identity, client);
-        let telemetry = links.telemetry(&mut session).await?;
+        let telemetry = alive.during(links.telemetry(&mut session)).await?;
         let (news, heard) = mpsc::unbounded_channel();
         let (events, inbox) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
-        tasks.spawn(send_events(telemetry, inbox, news.clone()));
+        tasks.spawn(send_events(telemetry, alive.clone(), inbox, news.clone()));
         tasks.spawn(renew(context.clone(), client.clone(), news.clone()));
         Ok(Line {
             links,
+            alive,
             news,
             heard,
             events,
@@ -100,7 +104,7 @@ impl Line {
     /// See [`super::line::Line::wait`].
     pub async fn wait(&mut self) -> io::Result<Heard> {
         let ended = || Err(io::ErrorKind::UnexpectedEof.into());
-        self.heard.recv().await.unwrap_or_else(ended)
+        self.alive.during(async { self.heard.recv().await.unwrap_or_else(ended) }).await
     }
 
     /// See [`super::line::Line::send`]. All of them go as one: a batch, unless it is a single one.
@@ -119,12 +123,16 @@ impl Line {
             TwinOperation::Patch(patch) => ("Patch", requests::Twin::Patch(patch)),
         };
         let rid = format!("{prefix}{}", Uuid::new_v4());
-        self.twin_request(&rid, request).await?;
+        self.alive.clone().during(self.twin_request(&rid, request)).await?;
         Ok(rid)
     }
 
     /// Attaches what is to be listened for, and detaches what is not.
     pub async fn listen(&mut self, listening: Listening) -> io::Result<()> {
+        self.alive.clone().during(self.attach(listening)).await
+    }
+
+    async fn attach(&mut self, listening: Listening) -> io::Result<()> {
         let before = std::mem::replace(&mut self.listening, listening);
         match (before.desired, listening.desired) {
             (false, true) => self.twin_request(&format!("Put{}", Uuid::new_v4()), requests::Twin::Subscribe).await?,
@@ -159,7 +167,7 @@ impl Line {
     pub async fn answer(&mut self, rid: &str, status: i32, payload: &[u8]) -> io::Result<()> {
         let Some(sender) = &mut self.methods else { return Ok(()) };
         let Some(answer) = requests::answer(rid, status, payload) else { return Ok(()) };
-        sender.send(answer).await.map(drop).map_err(io::Error::other)
+        self.alive.during(async { sender.send(answer).await.map(drop).map_err(io::Error::other) }).await
     }
 
     /// See [`super::line::Line::settle`].
@@ -202,18 +210,24 @@ impl Line {
 }
 
 /// Sends events one after another, and tells what became of each.
-async fn send_events(mut sender: Sender, mut inbox: mpsc::UnboundedReceiver<(u64, event::Sendable)>, news: News) {
+async fn send_events(
+    mut sender: Sender,
+    alive: Alive,
+    mut inbox: mpsc::UnboundedReceiver<(u64, event::Sendable)>,
+    news: News,
+) {
     loop {
         tokio::select! {
             next = inbox.recv() => {
                 let Some((number, sendable)) = next else { return };
-                let told = match sender.send(sendable).await {
+                let sent = alive.during(async { sender.send(sendable).await.map_err(io::Error::other) }).await;
+                let told = match sent {
                     Ok(Outcome::Accepted(_)) => Ok(Heard::Taken(number)),
                     Ok(outcome) => {
                         tracing::info!("IoT Hub does not take messages: {outcome:?}");
                         Ok(Heard::Refused(number))
                     }
-                    Err(error) => Err(io::Error::other(error)),
+                    Err(error) => Err(error),
                 };
                 if news.send(told).is_err() {
                     return;

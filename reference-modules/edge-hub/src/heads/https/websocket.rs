@@ -25,7 +25,7 @@ use super::listener::Head;
 use crate::certificate::Shown;
 use crate::faults::planted;
 use crate::heads::{amqp, mqtt};
-use byte_stream::{ByteStream, Text};
+use byte_stream::{ByteStream, Text, small_buffers};
 
 /// Sub-protocol of MQTT.
 const MQTT: &str = "mqtt";
@@ -97,7 +97,8 @@ pub fn answer(head: &Head, mut request: Request<Incoming>, shown: Option<Shown>)
     tokio::spawn(async move {
         // A client that has left meanwhile wants nothing more.
         let Ok(upgraded) = hyper::upgrade::on(&mut request).await else { return };
-        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+        let socket =
+            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(small_buffers())).await;
         spoken.serve(socket, shown).await;
     });
     answer

@@ -10,6 +10,7 @@ use fe2o3_amqp::session::SessionHandle;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::alive::Alive;
 use super::cbs::Cbs;
 use crate::identity::ClientId;
 use crate::percent::escape;
@@ -33,6 +34,7 @@ pub struct Pool {
 
 struct Standing {
     connection: ConnectionHandle<()>,
+    alive: Alive,
     cbs: Arc<Cbs>,
 }
 
@@ -41,10 +43,11 @@ impl Pool {
     ///
     /// # Errors
     /// When IoT Hub cannot be reached, or does not let the identity in.
-    pub async fn enter(&self, context: &Context, client: &ClientId) -> io::Result<SessionHandle<()>> {
-        let (cbs, session) = self.begin(context).await?;
-        cbs.put_token(&audience(context, client), &self.token(context).await?).await?;
-        Ok(session)
+    pub async fn enter(&self, context: &Context, client: &ClientId) -> io::Result<(SessionHandle<()>, Alive)> {
+        let (cbs, alive, session) = self.begin(context).await?;
+        let token = self.token(context).await?;
+        alive.during(cbs.put_token(&audience(context, client), &token)).await?;
+        Ok((session, alive))
     }
 
     /// A new token for an identity that has a session.
@@ -52,20 +55,22 @@ impl Pool {
     /// # Errors
     /// As [`Pool::enter`].
     pub async fn renew(&self, context: &Context, client: &ClientId) -> io::Result<()> {
-        let cbs = self.standing.lock().await.as_ref().map(|standing| standing.cbs.clone());
-        let cbs = cbs.ok_or(io::ErrorKind::NotConnected)?;
-        cbs.put_token(&audience(context, client), &self.token(context).await?).await
+        let standing =
+            self.standing.lock().await.as_ref().map(|standing| (standing.cbs.clone(), standing.alive.clone()));
+        let (cbs, alive) = standing.ok_or(io::ErrorKind::NotConnected)?;
+        let token = self.token(context).await?;
+        alive.during(cbs.put_token(&audience(context, client), &token)).await
     }
 
-    async fn begin(&self, context: &Context) -> io::Result<(Arc<Cbs>, SessionHandle<()>)> {
+    async fn begin(&self, context: &Context) -> io::Result<(Arc<Cbs>, Alive, SessionHandle<()>)> {
         let mut standing = self.standing.lock().await;
         if standing.as_ref().is_none_or(|standing| standing.connection.is_closed()) {
             *standing = None;
             *standing = Some(Standing::open(context).await?);
         }
-        let Some(Standing { connection, cbs }) = standing.as_mut() else { unreachable!("it was just opened") };
-        let session = Session::begin(connection).await.map_err(io::Error::other)?;
-        Ok((cbs.clone(), session))
+        let Some(Standing { connection, alive, cbs }) = standing.as_mut() else { unreachable!("it was just opened") };
+        let session = alive.during(async { Session::begin(connection).await.map_err(io::Error::other) }).await?;
+        Ok((cbs.clone(), alive.clone(), session))
     }
 
     /// The hub's own token, which speaks for everybody behind it.
@@ -85,7 +90,7 @@ impl Pool {
 impl Standing {
     async fn open(context: &Context) -> io::Result<Standing> {
         let host = context.settings.identity.upstream_host();
-        let stream = context.dial(PORT, "AMQPWSB10").await?;
+        let (alive, stream) = Alive::watch(context.dial(PORT, "AMQPWSB10").await?);
         let mut connection = Connection::builder()
             .container_id(Uuid::new_v4().simple().to_string())
             .hostname(host)
@@ -95,8 +100,8 @@ impl Standing {
             .open_with_stream(stream)
             .await
             .map_err(io::Error::other)?;
-        let cbs = Arc::new(Cbs::open(&mut connection).await?);
-        Ok(Standing { connection, cbs })
+        let cbs = Arc::new(alive.during(Cbs::open(&mut connection)).await?);
+        Ok(Standing { connection, alive, cbs })
     }
 }
 

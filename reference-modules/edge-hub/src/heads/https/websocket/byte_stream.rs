@@ -13,8 +13,8 @@ use futures_util::{Sink as _, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Interval, Sleep, interval, sleep};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::faults::planted;
@@ -24,6 +24,11 @@ const FAREWELL: Duration = Duration::from_secs(30);
 
 /// How often a planted fault pings.
 const PINGS: Duration = Duration::from_secs(120);
+
+/// How a WebSocket is read: the library clears its buffer before each read, and by default has one of 128 KiB.
+pub fn small_buffers() -> WebSocketConfig {
+    WebSocketConfig::default().read_buffer_size(8 * 1024)
+}
 
 /// What becomes of a text message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
