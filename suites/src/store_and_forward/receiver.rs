@@ -1,7 +1,7 @@
 //! A module that receives over a raw connection, so that it can keep an acknowledgement to itself. It speaks MQTT,
 //! whatever the others on its stage speak.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -9,17 +9,17 @@ use harness::client::hub_client::Input;
 use harness::client::mqtt::{ConnectError, Received};
 use harness::client::raw_mqtt::{Connect, Packet, RawMqtt, packet};
 use harness::deadline;
-use harness::observe::history::{Delivered, Identity};
+use harness::observe::history::{Delivered, Identity, Place};
 use harness::stage::{Stage, StageError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-/// Arrivals that were not acknowledged; clones are handles of the same list.
+/// Arrivals of which nobody knows that the hub has their acknowledgement; clones are handles of the same list.
 #[derive(Debug, Clone, Default)]
 pub struct Withheld(Arc<Mutex<BTreeSet<(String, Instant)>>>);
 
 impl Withheld {
-    /// Whether this arrival was not acknowledged.
+    /// Whether this arrival was not acknowledged, for all the hub can know.
     pub fn contains(&self, delivered: &Delivered) -> bool {
         let mark = delivered.mark().unwrap_or_default().to_owned();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&(mark, delivered.when))
@@ -62,7 +62,14 @@ impl Receiver {
         let filter = format!("devices/{}/modules/{module}/inputs/#", environment.blueprint().edge_device);
         raw.write(&packet::subscribe(1, &[(&filter, 1)])).await;
         let (mute, muted) = watch::channel(false);
-        let mut ear = Ear { raw, mute: muted, owed: Vec::new(), withheld: withheld.clone(), to: stage.arrivals() };
+        let mut ear = Ear {
+            raw,
+            mute: muted,
+            owed: Vec::new(),
+            latest: BTreeMap::new(),
+            withheld: withheld.clone(),
+            to: stage.arrivals(),
+        };
         deadline::ACKNOWLEDGEMENT
             .wait(format!("SUBACK for {filter}"), async {
                 while let Some(packet) = ear.raw.next().await {
@@ -79,7 +86,7 @@ impl Receiver {
                 tokio::select! {
                     packet = ear.raw.next() => match packet {
                         Some(packet) => ear.hear(&packet).await,
-                        None => return,
+                        None => return ear.ended(),
                     },
                     Ok(()) = ear.mute.changed() => ear.make_up().await,
                 }
@@ -105,6 +112,8 @@ struct Ear {
     mute: watch::Receiver<bool>,
     /// Ids not acknowledged yet.
     owed: Vec<u16>,
+    /// Acknowledged last at each place. What arrives behind it shows that the hub knows.
+    latest: BTreeMap<Place, Delivered>,
     withheld: Withheld,
     to: mpsc::UnboundedSender<Delivered>,
 }
@@ -126,10 +135,17 @@ impl Ear {
             self.owed.extend(published.id);
         }
         // A stage that is gone does not want it any more.
-        let _ = self.to.send(delivered);
+        let _ = self.to.send(delivered.clone());
         if let (false, Some(id)) = (withheld, published.id) {
             self.raw.write(&packet::puback(id)).await;
+            self.latest.insert(delivered.at.clone(), delivered);
         }
+    }
+
+    /// The hub has ended the connection, in the place of which another may stand already: what was acknowledged last may
+    /// have come too late.
+    fn ended(self) {
+        self.latest.values().for_each(|delivered| self.withheld.insert(delivered));
     }
 
     async fn make_up(&mut self) {
