@@ -275,6 +275,7 @@ impl Shared {
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
+
 /// Three faulty hubs side by side for each core; how soon a fault is found depends on how busy the machine is.
 fn three_for_each_core() -> usize {
     3 * std::thread::available_parallelism().map_or(1, usize::from)

@@ -52,7 +52,7 @@ impl Test {
 /// How thorough a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
-    /// What can be seen in about a minute, with times of the subject shortened by its settings.
+    /// What can be seen in a few minutes, with times of the subject shortened by its settings.
     Quick,
     /// Also what takes real minutes.
     Full,

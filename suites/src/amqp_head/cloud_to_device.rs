@@ -41,6 +41,7 @@ async fn state(environment: &Environment, id: &str, wanted: MessageState) -> Tol
             if found == Some(wanted) {
                 return Told::Ok(found);
             }
+            // The service side offers no way to wait for a state.
             tokio::time::sleep(deadline::GLANCE.limit).await;
         }
     });
