@@ -78,7 +78,8 @@ pub struct WorkloadApi {
 }
 
 pub fn run(part: Part) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    // Many of these run side by side, and threads of one's own for each would mostly wake each other up.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(async {
         match part {
             Part::EdgeHub(arguments) => edge_hub(arguments).await,

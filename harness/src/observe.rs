@@ -1,5 +1,6 @@
 //! What a case saw, and what every case must see.
 
+pub mod evidence;
 pub mod history;
 pub mod metrics;
 pub mod monitors;

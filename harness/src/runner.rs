@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::environment::{Blueprint, Environment, StartError};
 use crate::event::{Event, PlannedTest, TestResult};
+use crate::observe::evidence::Evidence;
 use crate::observe::wire_log::WireLog;
 use crate::outcome::Outcome;
 use crate::stage::{Stage, StageError};
@@ -93,7 +94,7 @@ pub struct Worker {
     started: usize,
     /// Where the latest environment has its logs, and what went over its wire.
     traces: Option<(PathBuf, WireLog)>,
-    kept_wire: Option<String>,
+    kept: Option<Evidence>,
 }
 
 struct Shared {
@@ -133,9 +134,11 @@ impl Worker {
         self.blueprint = blueprint;
     }
 
-    /// Keeps what went over the wire until now as evidence, whatever is played after it.
-    pub fn keep_wire(&mut self) {
-        self.kept_wire = self.traces.as_ref().map(|(_, wire)| wire.text());
+    /// Keeps what went over the wire and into the logs until now as evidence, whatever is played after it.
+    pub async fn keep_evidence(&mut self) {
+        if let Some((logs, wire)) = &self.traces {
+            self.kept = Some(Evidence::gather(logs, wire).await);
+        }
     }
 
     /// Gives up the stage, so that the next use starts a fresh one.
@@ -255,7 +258,7 @@ pub async fn run(
                 number,
                 started: 0,
                 traces: None,
-                kept_wire: None,
+                kept: None,
             };
             tokio::spawn(work(worker, queue.clone(), telling.clone(), stop.clone()))
         })
@@ -322,7 +325,7 @@ async fn one(worker: &mut Worker, turn: &Turn, telling: &Telling) -> Result<(), 
     worker.test = test.name.as_str().into();
     worker.transport = *transport;
     worker.cases = *cases;
-    worker.kept_wire = None;
+    worker.kept = None;
     worker.blueprint = worker.shared.blueprint.clone();
     let events = worker.shared.events.clone();
     let _ = events.send(Event::TestStarted { test: test.name.clone(), transport: transport.to_string() });
@@ -360,22 +363,15 @@ async fn one(worker: &mut Worker, turn: &Turn, telling: &Telling) -> Result<(), 
 }
 
 impl Worker {
-    /// Writes what went over the wire, and copies the hub's log, beside the report.
+    /// Writes beside the report what was kept, or else what there is.
     async fn save_evidence(&self, folder: &std::path::Path, test: &str) -> Option<PathBuf> {
         let (logs, wire) = self.traces.as_ref()?;
         let folder = folder.join(test.replace("::", "."));
-        tokio::fs::create_dir_all(&folder).await.ok()?;
-        // Evidence is a help, not a verdict: what cannot be written or copied is left out.
-        let wire = self.kept_wire.clone().unwrap_or_else(|| wire.text());
-        let _ = tokio::fs::write(folder.join("wire.log"), wire).await;
-        let mut entries = tokio::fs::read_dir(logs).await.ok()?;
-        while let Ok(Some(entry)) = entries.next_entry().await {
-            let path = entry.path();
-            if path.extension().is_some_and(|extension| extension == "log") {
-                let _ = tokio::fs::copy(&path, folder.join(entry.file_name())).await;
-            }
-        }
-        Some(folder)
+        let written = match &self.kept {
+            Some(kept) => kept.write(&folder).await,
+            None => Evidence::gather(logs, wire).await.write(&folder).await,
+        };
+        written.then_some(folder)
     }
 }
 

@@ -66,7 +66,7 @@ where
         let value = draws.step(Step::Fresh).await.expect("strategies here reject nothing, so they always draw a case");
         if let Some(found) = play(worker.stage().await?, &value).await? {
             // What is seen only once leaves this as its evidence.
-            worker.keep_wire();
+            worker.keep_evidence().await;
             let smallest = shrink(worker, &mut draws, play, failure, Failing { case: value, violation: found }).await?;
             return confirm(worker, smallest, play, polish).await;
         }
@@ -194,7 +194,7 @@ where
         worker.discard_stage().await;
         match play(worker.stage().await?, &smallest.case).await {
             Ok(Some(violation)) => {
-                worker.keep_wire();
+                worker.keep_evidence().await;
                 let violation = polish(worker.stage().await?, &smallest.case, violation).await?;
                 return Ok(Outcome::Violated(Box::new(violation)));
             }

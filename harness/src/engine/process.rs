@@ -2,14 +2,15 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
@@ -53,7 +54,7 @@ impl Process {
     /// [`ProcessError`] when the log cannot be made or the program cannot be started.
     pub async fn start(guard: &Path, program: Program) -> Result<Self, ProcessError> {
         let error = |source| ProcessError::Start { name: program.name.clone(), file: program.file.clone(), source };
-        let log = tokio::fs::File::create(&program.log).await.map_err(error)?;
+        let log = File::create(&program.log).map_err(error)?;
         let mut child = Command::new(guard)
             .arg("guarded")
             .args(program.family.then_some("--family"))
@@ -71,7 +72,7 @@ impl Process {
             .map_err(error)?;
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let (seen, lines) = watch::channel(0);
-        let log = Arc::new(tokio::sync::Mutex::new(log));
+        let log = Arc::new(log);
         let seen = Arc::new(seen);
         let output = child.stdout.take().expect("stdout is piped");
         let errors = child.stderr.take().expect("stderr is piped");
@@ -210,18 +211,15 @@ impl Drop for Process {
 
 async fn record(
     output: impl AsyncRead + Unpin,
-    log: Arc<tokio::sync::Mutex<tokio::fs::File>>,
+    log: Arc<File>,
     tail: Arc<Mutex<VecDeque<String>>>,
     seen: Arc<watch::Sender<u64>>,
 ) {
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        {
-            let mut log = log.lock().await;
-            // A log that cannot be written (disk full) must not stop the run; the tail still has the line.
-            let _ = log.write_all(format!("{line}\n").as_bytes()).await;
-            let _ = log.flush().await;
-        }
+        // In one piece, since both outputs write here; and here, since a line takes less time than asking another thread to
+        // write it. A log that cannot be written (disk full) must not stop the run; the tail still has the line.
+        let _ = (&*log).write_all(format!("{line}\n").as_bytes());
         {
             let mut tail = tail.lock().expect("no holder panics");
             tail.push_back(line);

@@ -322,7 +322,7 @@ impl Core {
                 if !planted("CONN16-older-connection-stays") {
                     self.out.push(Output::Close { connection: older.connection });
                 }
-                self.listens_no_more(&client, &older);
+                self.hand_on_upstream(&client, &older);
                 self.callee_displaced(older.connection);
                 self.receiver_gone(older, true);
             }
@@ -350,6 +350,7 @@ impl Core {
         let before = std::mem::replace(&mut client.listening, listening);
         let stays = before.methods && !listening.methods && planted("CLD03-subscription-upstream-outlives-the-clients");
         if before != listening && !stays {
+            client.upstream = listening.is_any();
             self.out.push(Output::Listen { client: identity.clone(), listening });
         }
         if listening.methods && !before.methods {
@@ -380,11 +381,25 @@ impl Core {
         self.flush_reported();
     }
 
+    /// A connection upstream outlives a takeover: what IoT Hub sends at that moment is for the newcomer. Only where messages
+    /// of the cloud are open does it end, since with it they are IoT Hub's again.
+    ///
+    /// Source: Azure/iotedge, `Hub.Core/ConnectionManager.cs`.
+    fn hand_on_upstream(&mut self, client: &ClientId, older: &Client) {
+        let open = older.listening.cloud_to_device || self.cloud_to_device.has_left(older.connection);
+        if open || planted("CLD01-takeover-ends-the-subscription-upstream") {
+            return self.listens_no_more(client, older);
+        }
+        if let Some(newcomer) = self.clients.get(client) {
+            newcomer.upstream = older.upstream;
+        }
+    }
+
     fn listens_no_more(&mut self, client: &ClientId, state: &Client) {
         // A message left unsettled is free for others once its connection upstream is closed.
         let left = self.cloud_to_device.has_left(state.connection);
         self.cloud_to_device.forget(state.connection);
-        if (state.listening.is_any() || left) && !planted("O03-session-of-an-absent-device-stays") {
+        if (state.upstream || left) && !planted("O03-session-of-an-absent-device-stays") {
             self.out.push(Output::Leave { client: client.clone() });
         }
     }

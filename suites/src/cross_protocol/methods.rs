@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{CALLEES, CALLER, blueprint, module};
 use crate::course::broken;
 use crate::declare;
-use crate::direct_methods::cloud::invoke;
+use crate::direct_methods::cloud::{invoke, not_found};
 use crate::direct_methods::ground::{Callee, Calling, body, judged, payload, request};
 use crate::generate::method::{argument, name};
 use crate::oracle::method::answer;
@@ -60,6 +60,9 @@ async fn play(stage: &mut Stage, calls: &[Call]) -> Result<Option<Violation>, St
     let environment = stage.environment();
     let mut callees = Vec::new();
     for (id, _) in CALLEES {
+        if let Some(found) = not_found(environment, &module(id), &[]).await? {
+            return Ok(Some(found));
+        }
         callees.push(Callee::listen(environment, &module(id)).await?);
     }
     let mut steps = vec!["a module for each transport connects and listens for calls".to_owned()];

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 use harness::client::hub_client::methods::{MethodClient, MethodRequest};
 use harness::client::hub_client::{self, HubClient};
-use harness::client::iot_hub::{MethodCall, MethodResult, ServiceError};
+use harness::client::iot_hub::{Concerns, MethodCall, MethodResult, ServiceError};
 use harness::client::mqtt::methods::REQUESTS;
 use harness::deadline::{self, Deadline};
 use harness::environment::Environment;
@@ -150,8 +150,11 @@ fn relayed<'a>(stage: &'a mut Stage, round: &'a Round) -> BoxFuture<'a, Result<O
 async fn play(environment: &Environment, round: &Round) -> Result<Option<Violation>, StageError> {
     let target = if round.leaf { device(METER) } else { module(PUMP) };
     let https = Arc::new(environment.https());
-    let mut callee = Callee::listen(environment, &target).await?;
     let mut steps = vec![format!("{target} connects and subscribes to methods")];
+    if let Some(found) = not_found(environment, &target, &[]).await? {
+        return Ok(Some(found));
+    }
+    let mut callee = Callee::listen(environment, &target).await?;
     // Everybody calls once, the first from the cloud.
     let mut calls = vec![(true, Value::Null, 200, Some(json!("first")))];
     calls.extend(round.calls.iter().cloned());
@@ -217,10 +220,10 @@ async fn addressed(worker: &mut Worker) -> Result<Outcome, StageError> {
     let environment = worker.stage().await?.environment();
     let https = Arc::new(environment.https());
     let targets = [module(PUMP), module(VALVE), device(METER)];
-    let mut callees = Vec::new();
-    for target in &targets {
-        callees.push(Callee::listen(environment, target).await?);
-    }
+    let mut callees = match listening(environment, &targets, &[]).await? {
+        Ok(callees) => callees,
+        Err(found) => return Ok(ended(Some(found))),
+    };
     for at in 0..targets.len() {
         let steps = [
             "modules pump and valve and leaf device meter listen".to_owned(),
@@ -257,6 +260,9 @@ async fn called(
     }))
 }
 
+/// How late a slow cloud does what it is asked: a call comes before it knows of what has changed.
+const LATE: Duration = Duration::from_millis(100);
+
 /// A client that leaves, returns, is replaced, loses its hub, and comes back with a session that the hub remembers.
 async fn comings_and_goings(worker: &mut Worker) -> Result<Outcome, StageError> {
     let mut blueprint = worker.blueprint().clone();
@@ -270,21 +276,30 @@ async fn comings_and_goings(worker: &mut Worker) -> Result<Outcome, StageError> 
 async fn journey(environment: &mut Environment) -> Result<Option<Violation>, StageError> {
     let targets = [module(PUMP), device(METER)];
     let mut steps = vec!["module pump and leaf device meter connect and subscribe to methods".to_owned()];
-    let mut callees = listening(environment, &targets).await?;
+    let mut callees = match listening(environment, &targets, &[]).await? {
+        Ok(callees) => callees,
+        Err(found) => return Ok(Some(found)),
+    };
     if let Some(found) = all_called(environment, &mut callees, &steps).await? {
         return Ok(Some(found));
     }
     steps.push("both break their connections, connect and subscribe again".to_owned());
     callees.clear();
-    let mut callees = listening(environment, &targets).await?;
+    let mut callees = match listening(environment, &targets, &steps).await? {
+        Ok(callees) => callees,
+        Err(found) => return Ok(Some(found)),
+    };
     if let Some(found) = all_called(environment, &mut callees, &steps).await? {
         return Ok(Some(found));
     }
-    steps.push("both connect once more, in the place of their connections, and subscribe".to_owned());
-    let mut newer = listening(environment, &targets).await?;
+    steps.push("the cloud takes its time; both connect in the place of their connections, and subscribe".to_owned());
+    let slow = environment.iot_hub().impose("delay", Concerns::Everyone, LATE).await?;
+    let mut newer = all_listen(environment, &targets).await?;
     drop(callees);
-    if let Some(found) = all_called(environment, &mut newer, &steps).await? {
-        return Ok(Some(found));
+    let found = all_called(environment, &mut newer, &steps).await?;
+    environment.iot_hub().lift(slow).await?;
+    if found.is_some() {
+        return Ok(found);
     }
     drop(newer);
     steps.push("module fan connects with a session to be kept, and subscribes".to_owned());
@@ -294,7 +309,7 @@ async fn journey(environment: &mut Environment) -> Result<Option<Violation>, Sta
     environment.stop_hub().await;
     environment.start_hub().await?;
     environment.ready().await?;
-    let mut callees = listening(environment, &targets).await?;
+    let mut callees = all_listen(environment, &targets).await?;
     let fan = lasting(environment).await?;
     let present = fan.client.mqtt().session_present;
     callees.push(fan);
@@ -313,7 +328,21 @@ async fn lasting(environment: &Environment) -> Result<Callee, StageError> {
     Ok(Callee { identity, client: MethodClient::of(client) })
 }
 
-async fn listening(environment: &Environment, targets: &[Identity]) -> Result<Vec<Callee>, StageError> {
+/// Connects clients and subscribes, once the cloud finds nobody in their places.
+async fn listening(
+    environment: &Environment,
+    targets: &[Identity],
+    steps: &[String],
+) -> Result<Result<Vec<Callee>, Violation>, StageError> {
+    for target in targets {
+        if let Some(found) = not_found(environment, target, steps).await? {
+            return Ok(Err(found));
+        }
+    }
+    Ok(Ok(all_listen(environment, targets).await?))
+}
+
+async fn all_listen(environment: &Environment, targets: &[Identity]) -> Result<Vec<Callee>, StageError> {
     let mut callees = Vec::new();
     for target in targets {
         callees.push(Callee::listen(environment, target).await?);
@@ -347,6 +376,9 @@ const RACES: usize = 5;
 async fn raced(worker: &mut Worker) -> Result<Outcome, StageError> {
     let environment = worker.stage().await?.environment();
     for target in [module(PUMP), device(METER)] {
+        if let Some(found) = not_found(environment, &target, &[]).await? {
+            return Ok(ended(Some(found)));
+        }
         let mut callee = Callee::listen(environment, &target).await?;
         // A client that wants this too keeps its connection to the cloud, over which the answer goes.
         callee.client.mqtt().subscribe("$iothub/twin/PATCH/properties/desired/#").await?;
@@ -420,6 +452,9 @@ async fn withdrawn(worker: &mut Worker) -> Result<Outcome, StageError> {
     let environment = worker.stage().await?.environment();
     for target in [module(PUMP), device(METER)] {
         for leaves in [false, true] {
+            if let Some(found) = not_found(environment, &target, &[]).await? {
+                return Ok(ended(Some(found)));
+            }
             let mut callee = Callee::listen(environment, &target).await?;
             let mut steps = vec![format!("{target} listens, and the cloud calls it")];
             if let Some(found) = called(environment, &mut callee, &steps).await? {
@@ -449,7 +484,14 @@ async fn withdrawn(worker: &mut Worker) -> Result<Outcome, StageError> {
     Ok(Outcome::Conforms)
 }
 
-async fn not_found(
+/// The cloud comes to find nobody who listens in somebody's place.
+///
+/// A test that calls from the cloud begins with it: while an earlier connection of the same client is about to end, the
+/// cloud may send a call its way, where it is lost.
+///
+/// # Errors
+/// [`StageError`] when the cloud cannot be asked.
+pub(crate) async fn not_found(
     environment: &Environment,
     target: &Identity,
     steps: &[String],
@@ -483,6 +525,9 @@ const TAKES_ITS_TIME: Duration = Duration::from_secs(40);
 
 async fn patience(worker: &mut Worker) -> Result<Outcome, StageError> {
     let environment = worker.stage().await?.environment();
+    if let Some(found) = not_found(environment, &module(PUMP), &[]).await? {
+        return Ok(ended(Some(found)));
+    }
     let mut pump = Callee::listen(environment, &module(PUMP)).await?;
     let steps = [
         "the cloud calls module pump, and waits up to 60 s".to_owned(),

@@ -275,6 +275,30 @@ pub async fn comes_to_have(tale: &mut Tale, stage: &Stage, who: Party, requireme
     tale.hold(reached.is_ok(), requirement, format!("the cloud comes to have {wanted} of {who}"), observed)
 }
 
+/// Whether a twin is what the cloud had at some moment between two looks at it: what was reported before may still be on
+/// its way up.
+pub fn is_between(got: &Twin, before: &Twin, after: &Twin) -> bool {
+    let version = |twin: &Twin| twin::version(&twin.reported);
+    let reported = if version(got) == version(before) {
+        twin::same(&got.reported, &before.reported)
+    } else if version(got) == version(after) {
+        twin::same(&got.reported, &after.reported)
+    } else {
+        version(got) > version(before) && version(got) < version(after)
+    };
+    reported && twin::same(&got.desired, &before.desired)
+}
+
+/// Somebody reports something new, and it comes to be in the cloud: nothing reported before is still to come.
+///
+/// # Errors
+/// The end, when it does not.
+pub async fn nothing_pending(tale: &mut Tale, stage: &Stage, actor: &Actor) -> Told {
+    let mark = serde_json::json!({ "mark": tick() });
+    actor.report(tale, &mark).await?;
+    comes_to_have(tale, stage, actor.party, "TWIN-RPT-04", &mark).await
+}
+
 /// Cuts the hub off from the cloud.
 ///
 /// # Errors

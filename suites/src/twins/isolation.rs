@@ -6,7 +6,9 @@ use harness::runner::{Test, Worker};
 use harness::stage::Stage;
 use serde_json::json;
 
-use super::ground::{self, ALPHA, Actor, BETA, GATEWAY, LEAF, Party, Twin, cloud, comes_to_have, desire};
+use super::ground::{
+    self, ALPHA, Actor, BETA, GATEWAY, LEAF, Party, Twin, cloud, comes_to_have, desire, nothing_pending,
+};
 use super::tale::{self, Tale, Told};
 use crate::declare::fixed;
 use crate::oracle::twin;
@@ -70,7 +72,11 @@ async fn apart(stage: &mut Stage) -> Told {
     let outage = ground::cut(&mut tale, stage).await?;
     let told = alone(&mut tale, &actors, &known).await;
     ground::mend(&mut tale, stage, outage).await?;
-    told
+    told?;
+    for actor in &actors {
+        nothing_pending(&mut tale, stage, actor).await?;
+    }
+    Ok(())
 }
 
 /// The paths and verbs of twins as IoT Hub has them, and some that would suit.

@@ -9,7 +9,7 @@ use harness::stage::{Stage, StageError};
 use proptest::collection::vec;
 use serde_json::{Value, json};
 
-use super::ground::{self, ALPHA, Actor, BETA, GATEWAY, LEAF, cloud, desire, untouched};
+use super::ground::{self, ALPHA, Actor, BETA, GATEWAY, LEAF, cloud, desire, is_between, untouched};
 use super::tale::{self, Tale, Told};
 use crate::declare::{self, fixed, over_mqtt};
 use crate::generate;
@@ -68,13 +68,19 @@ async fn read(stage: &mut Stage, documents: &[Value]) -> Told {
             ground::shortened(&document.to_string())
         ));
         desire(&mut tale, stage, ALPHA, document).await?;
+        let before = cloud(iot_hub, ALPHA).await?;
         let got = reader.get(&mut tale).await?;
         let there = cloud(iot_hub, ALPHA).await?;
         tale.saw("iot_hub", format!("the twin is {there}"));
         let content = |twin: &Json| twin::without(twin, "$version");
         let fresh = twin::same(&content(&got.desired), &content(&there.desired));
         tale.hold(fresh, "TWIN-GET-05", format!("the cloud's twin: {there}"), got.to_string())?;
-        tale.hold(got.same(&there), "TWIN-GET-03", format!("the cloud's twin: {there}"), got.to_string())?;
+        tale.hold(
+            is_between(&got, &before, &there),
+            "TWIN-GET-03",
+            format!("the cloud's twin: {there}"),
+            got.to_string(),
+        )?;
     }
     Ok(())
 }

@@ -14,7 +14,8 @@ use harness::stage::StageError;
 use serde_json::{Value, json};
 
 use super::ground::{
-    self, ALPHA, Actor, BETA, LEAF, cloud, comes_to_have, document, reported_in_cloud, shown, untouched,
+    self, ALPHA, Actor, BETA, LEAF, cloud, comes_to_have, document, nothing_pending, reported_in_cloud, shown,
+    untouched,
 };
 use super::tale::{self, Tale, Told};
 use crate::course::{routes, sink};
@@ -91,13 +92,6 @@ async fn answered(stage: &mut Stage) -> Told {
         }
     }
     Ok(())
-}
-
-/// A new patch is in the cloud, so nothing reported before is still to come.
-async fn nothing_pending(tale: &mut Tale, stage: &Stage, actor: &Actor) -> Told {
-    let mark = json!({ "mark": ground::tick() });
-    actor.report(tale, &mark).await?;
-    comes_to_have(tale, stage, actor.party, "TWIN-RPT-04", &mark).await
 }
 
 async fn unasked(stage: &mut Stage) -> Told {
@@ -265,7 +259,9 @@ async fn unrouted(worker: &mut Worker) -> Result<Outcome, StageError> {
         tale.step(format!("a route takes everything to sink/i0; the cloud changes desired properties of {ALPHA}, which hears of it and reads its twin; then it reports"));
         actor.listen(&mut tale, stage).await?;
         actor.get(&mut tale).await?;
-        actor.report(&mut tale, &json!({"reported": ground::tick()})).await
+        let patch = json!({"reported": ground::tick()});
+        actor.report(&mut tale, &patch).await?;
+        comes_to_have(&mut tale, stage, ALPHA, "TWIN-RPT-04", &patch).await
     }
     .await;
     if told.is_err() {

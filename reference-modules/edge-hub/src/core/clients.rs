@@ -18,6 +18,8 @@ pub struct Client {
     pub inputs: bool,
     /// What it is to be told that comes from IoT Hub.
     pub listening: Listening,
+    /// Whether the hub is connected to IoT Hub for it, in order to listen.
+    pub upstream: bool,
     /// The one input message it has not acknowledged.
     pub unacknowledged: Option<DeliveryId>,
     /// Endpoints that want to deliver as soon as it has.
@@ -72,8 +74,15 @@ impl Clients {
         self.seen.insert(client.clone());
         self.identities.insert(connection, client.clone());
         let (inputs, listening) = self.wanted.get(&client).copied().unwrap_or_default();
-        let newcomer =
-            Client { connection, since: now, inputs, listening, unacknowledged: None, waiting: VecDeque::new() };
+        let newcomer = Client {
+            connection,
+            since: now,
+            inputs,
+            listening,
+            upstream: false,
+            unacknowledged: None,
+            waiting: VecDeque::new(),
+        };
         match self.clients.insert(client, newcomer) {
             Some(older) => {
                 if !planted("Q15-old-connection-tears-down-the-new") {

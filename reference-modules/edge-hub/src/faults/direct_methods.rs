@@ -4,6 +4,7 @@
 pub const IDS: &[&str] = &[
     "CLD01-answers-do-not-reach-the-cloud",
     "CLD01-cloud-always-gets-200",
+    "CLD01-takeover-ends-the-subscription-upstream",
     "CLD01-what-is-asked-outlasts-the-connection",
     "CLD02-cloud-calls-end-after-ten-seconds",
     "CLD03-subscription-upstream-outlives-the-clients",

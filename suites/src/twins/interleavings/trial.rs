@@ -8,7 +8,9 @@ use harness::deadline::{self, Deadline};
 use harness::stage::Stage;
 use serde_json::{Value, json};
 
-use super::super::ground::{self, Actor, Going, Party, Twin, cloud, desire, document, reported_in_cloud, shown};
+use super::super::ground::{
+    self, Actor, Going, Party, Twin, cloud, desire, document, is_between, reported_in_cloud, shown,
+};
 use super::super::tale::{Tale, Told};
 use super::model::{Broken, Own};
 use super::step::{self, END, PARTIES, Step};
@@ -435,17 +437,4 @@ impl<'s> Trial<'s> {
 
 fn beginning() -> Tale {
     Tale::about("TWIN-RPT-05").with_reads("TWIN-GET-08")
-}
-
-/// Whether a twin is what the cloud had at some moment between two looks at it.
-fn is_between(got: &Twin, before: &Twin, after: &Twin) -> bool {
-    let version = |twin: &Twin| twin::version(&twin.reported);
-    let reported = if version(got) == version(before) {
-        twin::same(&got.reported, &before.reported)
-    } else if version(got) == version(after) {
-        twin::same(&got.reported, &after.reported)
-    } else {
-        version(got) > version(before) && version(got) < version(after)
-    };
-    reported && twin::same(&got.desired, &before.desired)
 }

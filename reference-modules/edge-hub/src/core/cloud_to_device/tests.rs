@@ -129,6 +129,18 @@ fn a_takeover_leaves_messages_to_iot_hub_as_well() {
 }
 
 #[test]
+fn the_newcomer_of_a_takeover_has_the_connection_upstream_of_the_older() {
+    let mut bench = Bench::device(LEAF);
+    let methods = Listening { methods: true, ..OFF };
+    bench.wants(LEAF, methods);
+    assert_eq!(bench.said(), [Said::Listen(leaf().to_string(), false)]);
+    bench.tell(Input::Connected { connection: ConnectionId(8), client: leaf() });
+    assert_eq!(bench.said(), []);
+    bench.tell(Input::Disconnected { connection: ConnectionId(8) });
+    assert_eq!(bench.said(), [Said::Leave(leaf().to_string())], "though it never listened itself");
+}
+
+#[test]
 fn a_known_message_that_comes_again_is_delivered_again() {
     let mut bench = Bench::device(LEAF);
     bench.wants(LEAF, ON);
