@@ -150,6 +150,9 @@ async fn ignored(worker: &mut Worker) -> Result<Outcome, StageError> {
         let calling = Calling::begin(&https, request_of(number), deadline::METHOD);
         match pump.next(deadline::METHOD).await {
             Ok(request) => calls.push((calling, request)),
+            Err(observed) if pump.client.mqtt().ended().is_some() => {
+                return Ok(ended(Some(broken("MQTT-DM-06", "it stays connected", observed, &steps))));
+            }
             Err(observed) => return Ok(ended(Some(broken("METHOD-RCV-01", "a request", observed, &steps)))),
         }
     }
