@@ -386,7 +386,7 @@ impl Core {
     ///
     /// Source: Azure/iotedge, `Hub.Core/ConnectionManager.cs`.
     fn hand_on_upstream(&mut self, client: &ClientId, older: &Client) {
-        let open = older.listening.cloud_to_device || self.cloud_to_device.has_left(older.connection);
+        let open = older.listening.cloud_to_device || self.cloud_to_device.has_open(older.connection);
         if open || planted("CLD01-takeover-ends-the-subscription-upstream") {
             return self.listens_no_more(client, older);
         }
@@ -397,9 +397,9 @@ impl Core {
 
     fn listens_no_more(&mut self, client: &ClientId, state: &Client) {
         // A message left unsettled is free for others once its connection upstream is closed.
-        let left = self.cloud_to_device.has_left(state.connection);
+        let open = self.cloud_to_device.has_open(state.connection);
         self.cloud_to_device.forget(state.connection);
-        if (state.upstream || left) && !planted("O03-session-of-an-absent-device-stays") {
+        if (state.upstream || open) && !planted("O03-session-of-an-absent-device-stays") {
             self.out.push(Output::Leave { client: client.clone() });
         }
     }

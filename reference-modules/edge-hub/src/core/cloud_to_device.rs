@@ -50,9 +50,9 @@ pub(super) struct CloudToDevice {
 }
 
 impl CloudToDevice {
-    /// Whether a message of a connection came when no filter took it.
-    pub fn has_left(&self, connection: ConnectionId) -> bool {
-        self.left.iter().any(|open| open.connection == connection)
+    /// Whether there is a message that a connection has not settled.
+    pub fn has_open(&self, connection: ConnectionId) -> bool {
+        self.handed.values().chain(&self.left).any(|open| open.connection == connection)
     }
 
     /// A connection ended: what it has not settled is IoT Hub's again.

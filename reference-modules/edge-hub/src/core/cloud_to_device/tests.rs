@@ -141,6 +141,18 @@ fn the_newcomer_of_a_takeover_has_the_connection_upstream_of_the_older() {
 }
 
 #[test]
+fn a_takeover_leaves_messages_to_iot_hub_also_when_no_more_were_wanted() {
+    let mut bench = Bench::device(LEAF);
+    bench.wants(LEAF, Listening { methods: true, ..ON });
+    bench.cloud_sends(3, "a");
+    bench.delivered();
+    bench.wants(LEAF, Listening { methods: true, ..OFF });
+    bench.said();
+    bench.tell(Input::Connected { connection: ConnectionId(8), client: leaf() });
+    assert_eq!(bench.said(), [Said::Leave(leaf().to_string())]);
+}
+
+#[test]
 fn a_known_message_that_comes_again_is_delivered_again() {
     let mut bench = Bench::device(LEAF);
     bench.wants(LEAF, ON);
