@@ -254,7 +254,7 @@ pub async fn reported_in_cloud(
         }
         // The service side offers no way to wait for a twin, so it is asked again, less often each time.
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(50));
+        pause = (pause * 2).min(Duration::from_millis(100));
     }
 }
 
