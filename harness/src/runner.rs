@@ -276,11 +276,11 @@ pub async fn run(
     failure.map_or(Ok(()), Err)
 }
 
-/// How many others come between two tests that take long.
-const APART: usize = 10;
+/// How many others come between two tests that take long. Such tests mostly wait, and others use the processors meanwhile.
+const APART: usize = 30;
 
-/// As planned, but what takes long comes early, or one worker would be at it when the others are done. It does not come
-/// at once, so that the share of cases judged tells from the beginning how far the run is.
+/// As planned, but what takes long comes in the first half, or one worker would be at it when the others are done. It does
+/// not come at once, so that the share of cases judged tells from the beginning how far the run is.
 fn in_order(turns: Vec<Turn>) -> VecDeque<Turn> {
     let (long, others): (Vec<_>, Vec<_>) =
         turns.into_iter().partition(|turn| turn.cases > 0 && turn.test.needs.contains(&Ability::Restart));
