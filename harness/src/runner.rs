@@ -276,7 +276,7 @@ pub async fn run(
     failure.map_or(Ok(()), Err)
 }
 
-/// How many others come between two tests that take long. Such tests mostly wait, and others use the processors meanwhile.
+/// How far apart two tests that take long start at most. They mostly wait, and others use the processors meanwhile.
 const APART: usize = 30;
 
 /// As planned, but what takes long comes in the first half, or one worker would be at it when the others are done. It does
@@ -284,9 +284,10 @@ const APART: usize = 30;
 fn in_order(turns: Vec<Turn>) -> VecDeque<Turn> {
     let (long, others): (Vec<_>, Vec<_>) =
         turns.into_iter().partition(|turn| turn.cases > 0 && turn.test.needs.contains(&Ability::Restart));
+    let apart = (others.len() / (2 * long.len()).max(1)).clamp(1, APART);
     let mut queue = VecDeque::from(others);
     for (number, turn) in long.into_iter().enumerate() {
-        queue.insert((number * APART).min(queue.len()), turn);
+        queue.insert(number * apart, turn);
     }
     queue
 }
@@ -427,7 +428,7 @@ mod tests {
 
     #[test]
     fn what_takes_long_comes_early_and_nothing_else_moves() {
-        const QUICK: usize = 2 * APART;
+        const QUICK: usize = 4 * APART;
         let quick = (0..QUICK).map(|number| turn(&format!("quick {number}"), Vec::new(), 100));
         let long = ["kills", "outages"].map(|name| turn(name, vec![Ability::Restart], 44));
         let restart = turn("one restart", vec![Ability::Restart], 0);
@@ -439,5 +440,16 @@ mod tests {
         let mut expected: Vec<String> = (0..QUICK).map(|number| format!("quick {number}")).collect();
         expected.push("one restart".to_owned());
         assert!(others.into_iter().eq(&expected));
+    }
+
+    #[test]
+    fn what_takes_long_comes_in_the_first_half_of_a_short_run_too() {
+        for (quick, expected) in [(20, [0, 5]), (1, [0, 1]), (0, [0, 1])] {
+            let quick = (0..quick).map(|_| turn("quick", Vec::new(), 100));
+            let long = ["kills", "outages"].map(|name| turn(name, vec![Ability::Restart], 44));
+            let order = in_order(quick.chain(long).collect());
+            let at = ["kills", "outages"].map(|name| order.iter().position(|turn| turn.test.name == name));
+            assert_eq!(at, expected.map(Some));
+        }
     }
 }
